@@ -1,0 +1,216 @@
+"""What a new workspace starts with: settings, roles, permissions. Data only.
+
+The owner of each collection inserts what is missing when it starts and never overwrites.
+A reader whose document is missing falls back to the value here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SettingValue = str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One workspace setting. `type` is what clients expect the value to match."""
+
+    id: str
+    value: SettingValue
+    type: Literal["boolean", "int", "string", "select"]
+    public: bool = True
+    group: str = "General"
+
+
+def _setting(
+    group: str, id_: str, value: SettingValue, *, public: bool = True, select: bool = False
+) -> Setting:
+    match value:
+        case bool():
+            return Setting(id_, value, "boolean", public, group)
+        case int():
+            return Setting(id_, value, "int", public, group)
+        case str():
+            return Setting(id_, value, "select" if select else "string", public, group)
+
+
+SETTINGS: dict[str, Setting] = {
+    setting.id: setting
+    for setting in (
+        _setting("Accounts", "Accounts_AllowAnonymousRead", False),
+        _setting("Accounts", "Accounts_AllowAnonymousWrite", False),
+        _setting("Accounts", "Accounts_RegistrationForm", "Public", select=True),
+        _setting("Accounts", "Accounts_AllowUserStatusMessageChange", True),
+        _setting("Accounts", "Accounts_AllowInvisibleStatusOption", True),
+        _setting("Accounts", "Accounts_AllowUsernameChange", True),
+        _setting("Accounts", "Accounts_AllowRealNameChange", True),
+        _setting("Accounts", "Accounts_AllowEmailChange", True),
+        _setting("Accounts", "Accounts_AllowPasswordChange", True),
+        _setting("Accounts", "Accounts_AllowUserProfileChange", True),
+        _setting("Accounts", "Accounts_AllowDeleteOwnAccount", False),
+        _setting("Accounts", "Accounts_LoginExpiration", 90),
+        _setting("Accounts", "Accounts_EmailVerification", False),
+        _setting("Accounts", "Accounts_ManuallyApproveNewUsers", False, public=False),
+        _setting("Accounts", "Accounts_Password_Policy_Enabled", False),
+        _setting("Accounts", "Accounts_Default_User_Preferences_idleTimeLimit", 300),
+        _setting("Accounts", "Accounts_Default_User_Preferences_enableAutoAway", True),
+        _setting("Accounts", "Accounts_TwoFactorAuthentication_Enabled", True),
+        _setting("Accounts", "Accounts_ShowFormLogin", True),
+        _setting("Accounts", "Accounts_PasswordReset", True),
+        _setting("General", "Site_Name", "Hubbub"),
+        _setting("General", "Site_Url", "http://127.0.0.1:3000"),
+        _setting("General", "Language", "en"),
+        _setting("General", "uniqueID", ""),
+        _setting("General", "UI_Use_Real_Name", False),
+        _setting("General", "UI_Allow_room_names_with_special_chars", False),
+        _setting("General", "UTF8_Channel_Names_Validation", "[0-9a-zA-Z-_.]+"),
+        _setting("General", "UTF8_User_Names_Validation", "[0-9a-zA-Z-_.]+"),
+        _setting("General", "Favorite_Rooms", True),
+        _setting("General", "Unread_Count", "user_and_group_mentions_only", select=True),
+        _setting("General", "Unread_Count_DM", "all_messages", select=True),
+        _setting("General", "API_Default_Count", 50),
+        _setting("General", "API_Upper_Count_Limit", 100),
+        _setting("General", "API_Allow_Infinite_Count", True),
+        _setting("General", "API_Use_REST_For_DDP_Calls", False),
+        _setting("General", "DirectMesssage_maxUsers", 8),
+        _setting("Message", "Message_AllowEditing", True),
+        _setting("Message", "Message_AllowEditing_BlockEditInMinutes", 0),
+        _setting("Message", "Message_AllowDeleting", True),
+        _setting("Message", "Message_AllowDeleting_BlockDeleteInMinutes", 0),
+        _setting("Message", "Message_AllowPinning", True),
+        _setting("Message", "Message_AllowStarring", True),
+        _setting("Message", "Message_KeepHistory", False),
+        _setting("Message", "Message_MaxAllowedSize", 5000),
+        _setting("Message", "Message_ShowDeletedStatus", False),
+        _setting("Message", "Message_ShowEditedStatus", True),
+        _setting("Message", "Message_GroupingPeriod", 300),
+        _setting("Message", "Message_Read_Receipt_Enabled", False),
+        _setting("Message", "Store_Last_Message", True),
+        _setting("Message", "Threads_enabled", True),
+        _setting("Presence", "Presence_broadcast_disabled", False),
+        _setting("FileUpload", "FileUpload_Enabled", True),
+        _setting("FileUpload", "FileUpload_MaxFileSize", 104857600),
+        _setting("E2E", "E2E_Enable", False),
+        _setting("Push", "Push_enable", False),
+    )
+}
+
+_USERS = "Users"
+_SUBSCRIPTIONS = "Subscriptions"
+
+ROLES: dict[str, tuple[str, str]] = {
+    "admin": (_USERS, "Admin"),
+    "user": (_USERS, ""),
+    "bot": (_USERS, ""),
+    "app": (_USERS, ""),
+    "guest": (_USERS, ""),
+    "anonymous": (_USERS, ""),
+    "owner": (_SUBSCRIPTIONS, "Owner"),
+    "moderator": (_SUBSCRIPTIONS, "Moderator"),
+    "leader": (_SUBSCRIPTIONS, "Leader"),
+}
+"""Role → (scope, description). Roles with a description are public."""
+
+_EVERYBODY_WHO_WRITES = "admin user bot app"
+_ROOM_STAFF = "admin owner moderator"
+
+PERMISSIONS: dict[str, tuple[str, ...]] = {
+    permission: tuple(roles.split())
+    for names, roles in (
+        ("view-c-room", "admin user bot app anonymous"),
+        ("preview-c-room", "admin user anonymous"),
+        ("view-p-room", "admin user anonymous guest"),
+        ("view-d-room", "admin user bot app guest"),
+        ("view-joined-room", "guest bot app anonymous"),
+        ("create-c create-d create-p", _EVERYBODY_WHO_WRITES),
+        ("delete-c delete-p", "admin owner"),
+        ("delete-d", "admin"),
+        ("leave-c leave-p", "admin user bot anonymous app"),
+        ("edit-room add-user-to-joined-room remove-user mute-user ban-user", _ROOM_STAFF),
+        ("add-user-to-any-c-room kick-user-from-any-c-room", "admin"),
+        ("add-user-to-any-p-room kick-user-from-any-p-room", ""),
+        ("archive-room", "admin owner"),
+        ("unarchive-room", "admin"),
+        (
+            "set-owner set-moderator set-leader set-readonly set-react-when-readonly",
+            "admin owner",
+        ),
+        (
+            "post-readonly pin-message edit-message delete-message view-broadcast-member-list",
+            _ROOM_STAFF,
+        ),
+        ("force-delete-message", "admin owner"),
+        ("delete-own-message", "admin user"),
+        ("mention-all mention-here", "admin owner moderator user"),
+        ("message-impersonate", "bot app"),
+        ("send-many-messages", "admin bot app"),
+        ("bypass-time-limit-edit-and-delete", "bot app"),
+        ("api-bypass-rate-limit", "admin bot app"),
+        ("join-without-join-code", "admin bot app"),
+        (
+            "view-join-code view-room-administration view-user-administration view-statistics"
+            " view-logs view-full-other-user-info view-other-user-channels"
+            " view-privileged-setting edit-privileged-setting manage-selected-settings"
+            " access-permissions assign-roles assign-admin-role create-user delete-user"
+            " edit-other-user-info edit-other-user-password edit-other-user-active-status"
+            " logout-other-user manage-apps run-import clean-channel-history mail-messages",
+            "admin",
+        ),
+        ("create-personal-access-tokens", "admin user"),
+        ("view-outside-room", "admin owner moderator user"),
+        ("start-discussion", "admin user guest app"),
+        ("mobile-upload-file", "user admin"),
+        ("create-invite-links", "admin owner moderator"),
+    )
+    for permission in names.split()
+}
+"""Permission → roles that hold it."""
+
+GENERAL_ROOM_ID = "GENERAL"
+GENERAL_ROOM_NAME = "general"
+
+BOT_USER_ID = "rocket.cat"
+"""The built-in bot; clients test for this id and username."""
+
+PUBLISHED_ROOM_FIELDS = frozenset(
+    "_id name fname t cl u lm teamId teamMain topic announcement announcementDetails muted unmuted"
+    " _updatedAt archived description default customFields lastMessage retention prid avatarETag"
+    " usersCount msgs joinCodeRequired open ro reactWhenReadOnly sysMes broadcast encrypted"
+    " e2eKeyId streamingOptions featured ts usernames uids tags label federated".split()
+)
+"""Fields of a room that leave the server. Never: `joinCode`, `importIds`."""
+
+PUBLISHED_SUBSCRIPTION_FIELDS = frozenset(
+    "_id t ts ls lr name fname rid code f u open alert roles unread prid userMentions"
+    " groupMentions archived audioNotificationValue desktopNotifications mobilePushNotifications"
+    " emailNotifications desktopPrefOrigin mobilePrefOrigin emailPrefOrigin unreadAlert _updatedAt"
+    " blocked blocker autoTranslate autoTranslateLanguage disableNotifications hideUnreadStatus"
+    " hideMentionStatus muteGroupMentions ignored tunread tunreadGroup tunreadUser teamMain teamId"
+    " broadcast".split()
+)
+"""Fields of a membership that leave the server."""
+
+INTERNAL_MESSAGE_FIELDS = frozenset(
+    "_hidden parent imported token federation tokens html seq starred".split()
+)
+"""Fields of a message that never leave in a shared frame; `starred` would tell who starred."""
+
+SYSTEM_MESSAGE_TYPES = frozenset(
+    "uj ul ujt ult ut au ru added-user-to-team removed-user-from-team r room_changed_topic"
+    " room_changed_description room_changed_announcement room_changed_privacy"
+    " room_changed_avatar room-archived room-unarchived room-set-read-only"
+    " room-removed-read-only room-allowed-reacting room-disallowed-reacting user-muted"
+    " user-unmuted subscription-role-added subscription-role-removed message_pinned"
+    " discussion-created rm wm command e2e otr otr-ack room_e2e_enabled room_e2e_disabled"
+    " videoconf mute_unmute".split()
+)
+"""Values of a message's `t` that only the server writes."""
+
+USER_DATA_FIELDS = frozenset(
+    "username name nickname bio emails status statusText statusDefault statusConnection roles type"
+    " active avatarETag avatarOrigin utcOffset language settings customFields"
+    " requirePasswordChange requirePasswordChangeReason statusLivechat _updatedAt".split()
+)
+"""First path segments of a user's own document that its sockets may see. Beside them only
+`services.totp.enabled` and `services.email2fa.enabled`."""

@@ -1,0 +1,285 @@
+"""The MongoDB client: the one place that says which driver and which promises Hubbub uses.
+
+Whatever a user sees is written with majority and journal, and read with majority, so that no
+acknowledged write disappears when a primary dies. Queries live in each service's `store.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeAlias
+from weakref import WeakKeyDictionary
+
+from bson.codec_options import DatetimeConversion
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
+from pymongo import AsyncMongoClient, monitoring
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure, PyMongoError
+
+from hubbub.settings import Settings
+from hubbub.telemetry.log import redacted
+from hubbub.telemetry.metrics import FAST
+
+Document: TypeAlias = dict[str, Any]
+Client: TypeAlias = AsyncMongoClient[Document]
+Database: TypeAlias = AsyncDatabase[Document]
+
+Unreachable: TypeAlias = PyMongoError
+"""What `check` raises while nobody answers."""
+
+DEFAULT_DATABASE = "hubbub"
+
+
+class MongoSettings(Settings):
+    """Where the database is and how patient its client is."""
+
+    model_config = SettingsConfigDict(env_prefix="HUBBUB_MONGO_")
+
+    url: SecretStr = SecretStr("mongodb://127.0.0.1:27017/hubbub")
+    """Connection string of a replica set. Its path names the database (default `hubbub`)."""
+    pool_size: int = Field(default=100, ge=1, le=1000)
+    """Connections that one process keeps to each member at most."""
+    server_selection_timeout: float = Field(default=5.0, gt=0)
+    """Seconds to wait for a primary. Longer than an election takes on a tuned replica set."""
+    connect_timeout: float = Field(default=3.0, gt=0)
+    """Seconds to wait for a connection to one member."""
+    socket_timeout: float = Field(default=10.0, gt=0)
+    """Seconds to wait for an answer before a connection counts as dead."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_mongodb_url(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("it should start with mongodb:// or mongodb+srv://")
+        return url
+
+    @property
+    def shown_url(self) -> str:
+        """The connection string without credentials, for logs and messages."""
+        return redacted(self.url.get_secret_value())
+
+
+class UnusableDatabase(Exception):
+    """MongoDB answers, but Hubbub cannot work with it. The text says what to do."""
+
+
+def connect(
+    settings: MongoSettings, *, app_name: str, registry: CollectorRegistry | None = None
+) -> Client:
+    """A client for everything that users see. It connects on first use; close it when done."""
+    return AsyncMongoClient(
+        settings.url.get_secret_value(), **_options(settings, app_name, registry)
+    )
+
+
+def connect_hub(
+    settings: MongoSettings, *, app_name: str, registry: CollectorRegistry | None = None
+) -> Client:
+    """A client for reading change streams: impatient, and not to be stopped by any document.
+
+    Dates that Python cannot hold are clamped and broken UTF-8 is replaced, since one such
+    document, written by any tool, would otherwise stop the stream for everybody.
+    """
+    options = _options(settings, app_name, registry) | {
+        "socketTimeoutMS": 3000,
+        "datetime_conversion": DatetimeConversion.DATETIME_CLAMP,
+        "unicode_decode_error_handler": "replace",
+    }
+    return AsyncMongoClient(settings.url.get_secret_value(), **options)
+
+
+def database_of(client: Client) -> Database:
+    """The database that the connection string names, else `hubbub`."""
+    return client.get_default_database(DEFAULT_DATABASE)
+
+
+async def check(client: Client) -> str:
+    """Make sure that the server is one that Hubbub's promises hold on; returns its version.
+
+    Raises:
+        UnusableDatabase: a standalone server, a set that was never initiated, or one that
+            acknowledges majority writes before they are in the journal.
+        Unreachable: nobody answers, for now.
+    """
+    try:
+        hello = await client.admin.command("hello")
+    except PyMongoError:
+        _explain_ghosts(client)
+        raise
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise UnusableDatabase(
+            "MongoDB runs as a standalone server, but change streams and transactions need a "
+            "replica set: start mongod with --replSet rs0 and run rs.initiate() once"
+        )
+    await _check_journal(client)
+    info = await client.server_info()
+    return str(info["version"])
+
+
+def _explain_ghosts(client: Client) -> None:
+    """A member started with --replSet but never initiated is found, yet never selected."""
+    servers = client.topology_description.server_descriptions().values()
+    if any(server.server_type_name == "RSGhost" for server in servers):
+        raise UnusableDatabase(
+            "MongoDB was started with --replSet, but the set was never initiated: "
+            "run rs.initiate() once"
+        )
+
+
+async def _check_journal(client: Client) -> None:
+    try:
+        answer = await client.admin.command("replSetGetConfig")
+    except OperationFailure:
+        return  # a user without the right to ask, or a mongos: nothing to judge
+    if answer["config"].get("writeConcernMajorityJournalDefault") is False:
+        raise UnusableDatabase(
+            "the replica set has writeConcernMajorityJournalDefault: false, so a power cut "
+            "could lose acknowledged messages: set it to true with rs.reconfig()"
+        )
+
+
+def _options(
+    settings: MongoSettings, app_name: str, registry: CollectorRegistry | None
+) -> dict[str, Any]:
+    listeners = MongoMetrics.of(registry).listeners() if registry is not None else []
+    return {
+        "appname": app_name,
+        "w": "majority",
+        "journal": True,
+        "retryWrites": True,
+        "retryReads": True,
+        "readConcernLevel": "majority",
+        "serverSelectionTimeoutMS": round(settings.server_selection_timeout * 1000),
+        "connectTimeoutMS": round(settings.connect_timeout * 1000),
+        "socketTimeoutMS": round(settings.socket_timeout * 1000),
+        "maxIdleTimeMS": 300_000,
+        "maxPoolSize": settings.pool_size,
+        "tz_aware": True,
+        "event_listeners": listeners,
+    }
+
+
+class MongoMetrics:
+    """What the driver reports about its commands and connections."""
+
+    _COMMANDS: ClassVar = frozenset(
+        "abortTransaction aggregate bulkWrite commitTransaction count createIndexes delete "
+        "distinct find findAndModify getMore insert killCursors update".split()
+    )
+    _made: ClassVar[WeakKeyDictionary[CollectorRegistry, MongoMetrics]] = WeakKeyDictionary()
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.durations = Histogram(
+            "hubbub_mongo_command_duration_seconds",
+            "How long MongoDB took for a command.",
+            ["command", "outcome"],
+            buckets=FAST,
+            registry=registry,
+        )
+        self.waits = Histogram(
+            "hubbub_mongo_checkout_wait_seconds",
+            "How long an operation waited for a connection of the pool.",
+            buckets=FAST,
+            registry=registry,
+        )
+        connections = Gauge(
+            "hubbub_mongo_pool_connections",
+            "Connections to MongoDB.",
+            ["state"],
+            registry=registry,
+        )
+        self._pools: list[_PoolListener] = []
+        connections.labels("in_use").set_function(lambda: sum(p.in_use for p in self._pools))
+        connections.labels("idle").set_function(lambda: sum(p.idle for p in self._pools))
+
+    @classmethod
+    def of(cls, registry: CollectorRegistry) -> MongoMetrics:
+        """The metrics of `registry`, made once: several clients of a process share them."""
+        metrics = cls._made.get(registry)
+        if metrics is None:
+            metrics = cls._made[registry] = cls(registry)
+        return metrics
+
+    def listeners(self) -> list[monitoring._EventListener]:
+        """Listeners for one new client."""
+        pool = _PoolListener(self.waits)
+        self._pools.append(pool)
+        return [_CommandListener(self), pool]
+
+    def observe(self, command: str, outcome: str, microseconds: int) -> None:
+        """Count one finished command; names outside the known ones become `other`."""
+        name = command if command in self._COMMANDS else "other"
+        self.durations.labels(name, outcome).observe(microseconds / 1e6)
+
+
+class _CommandListener(monitoring.CommandListener):
+    def __init__(self, metrics: MongoMetrics) -> None:
+        self._metrics = metrics
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        """Only ends are counted."""
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        self._metrics.observe(event.command_name, "ok", event.duration_micros)
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        self._metrics.observe(event.command_name, "error", event.duration_micros)
+
+
+class _PoolListener(monitoring.ConnectionPoolListener):
+    """Knows the open connections of one client, and which of them are in use.
+
+    Sets instead of counters: the driver may close a connection before or after it hands it
+    back, and a set cannot count one twice.
+    """
+
+    def __init__(self, waits: Histogram) -> None:
+        self._waits = waits
+        self._open: set[tuple[Any, int]] = set()  # (server address, connection id)
+        self._used: set[tuple[Any, int]] = set()
+
+    @property
+    def in_use(self) -> int:
+        return len(self._used)
+
+    @property
+    def idle(self) -> int:
+        return max(0, len(self._open) - len(self._used))
+
+    def connection_ready(self, event: monitoring.ConnectionReadyEvent) -> None:
+        self._open.add((event.address, event.connection_id))
+
+    def connection_checked_out(self, event: monitoring.ConnectionCheckedOutEvent) -> None:
+        self._used.add((event.address, event.connection_id))
+        self._waits.observe(event.duration)
+
+    def connection_checked_in(self, event: monitoring.ConnectionCheckedInEvent) -> None:
+        self._used.discard((event.address, event.connection_id))
+
+    def connection_closed(self, event: monitoring.ConnectionClosedEvent) -> None:
+        self._open.discard((event.address, event.connection_id))
+        self._used.discard((event.address, event.connection_id))
+
+    def connection_created(self, event: monitoring.ConnectionCreatedEvent) -> None:
+        """Counted when it is ready."""
+
+    def connection_check_out_started(
+        self, event: monitoring.ConnectionCheckOutStartedEvent
+    ) -> None:
+        """Only its end is measured."""
+
+    def connection_check_out_failed(self, event: monitoring.ConnectionCheckOutFailedEvent) -> None:
+        """Seen as a failed command."""
+
+    def pool_created(self, event: monitoring.PoolCreatedEvent) -> None:
+        """Nothing to count."""
+
+    def pool_ready(self, event: monitoring.PoolReadyEvent) -> None:
+        """Nothing to count."""
+
+    def pool_cleared(self, event: monitoring.PoolClearedEvent) -> None:
+        """Its connections report their own end."""
+
+    def pool_closed(self, event: monitoring.PoolClosedEvent) -> None:
+        """Its connections report their own end."""

@@ -1,0 +1,131 @@
+"""What a service gets to live with: its name, its end, its health, its bus, its database."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from hubbub.runtime.health import Health
+from hubbub.settings import load
+from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.metrics import ProcessMetrics, new_registry
+
+if TYPE_CHECKING:
+    # A service that needs no database must not load the driver, nor the other way round.
+    from hubbub import mongo
+    from hubbub.bus import NatsBus
+
+log = get_logger(__name__)
+
+_COMPLAINT_PAUSE = 10.0  # seconds between two lines about the same missing server
+_SUFFIX_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+class Stopped(Exception):
+    """The process was asked to stop while it was still waiting for a server to appear."""
+
+
+class CannotStart(Exception):
+    """The process cannot do its work; the text says why and needs no traceback."""
+
+
+class Process:
+    """One running service. Made by `run_process`; tests may make their own."""
+
+    def __init__(self, name: str, *, registry: CollectorRegistry | None = None) -> None:
+        self.name = name
+        suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(4))
+        self.instance = f"{name}-{suffix}"
+        """Unique per start of a process."""
+        self.stopping = asyncio.Event()
+        """Set by the first SIGTERM or SIGINT; a second one cancels the service."""
+        self.drain_window: float | None = None
+        """Seconds over which whoever asked for the drain wants it spread; None: as set."""
+        self.registry = registry if registry is not None else new_registry()
+        self.metrics = ProcessMetrics(self.registry, component=name)
+        self.health = Health(self.metrics, stopping=self.stopping)
+
+    @asynccontextmanager
+    async def bus(self) -> AsyncIterator[NatsBus]:
+        """A connected bus; drained and closed at exit.
+
+        Waits for NATS as long as it takes and says so every ten seconds.
+
+        Raises:
+            Stopped: the process was asked to stop before NATS answered.
+        """
+        from hubbub.bus import BusSettings, NatsBus
+
+        bus = NatsBus(
+            load(BusSettings), service=self.name, instance=self.instance, registry=self.registry
+        )
+        try:
+            await self._unless_stopped(bus.connect())
+            self.health.check("nats", lambda: None if bus.connected else "disconnected")
+            yield bus
+            await bus.drain()
+        finally:
+            await bus.close()
+
+    @asynccontextmanager
+    async def mongo(self) -> AsyncIterator[mongo.Database]:
+        """The database, with majority and journal options; its client is closed at exit.
+
+        Waits for MongoDB as long as it takes and says so every ten seconds.
+
+        Raises:
+            CannotStart: MongoDB answers, but is not a replica set.
+            Stopped: the process was asked to stop before MongoDB answered.
+        """
+        from hubbub import mongo
+
+        settings = load(mongo.MongoSettings)
+        client = mongo.connect(settings, app_name=self.instance, registry=self.registry)
+        try:
+            await self._found("mongo", settings.shown_url, lambda: mongo.check(client))
+
+            async def ping() -> None:
+                await client.admin.command("ping")
+
+            self.health.check("mongo", ping)
+            yield mongo.database_of(client)
+        finally:
+            await client.close()
+
+    async def _found(self, name: str, url: str, attempt: Callable[[], Awaitable[object]]) -> None:
+        """Try until a server answers."""
+        from hubbub import mongo
+
+        loop = asyncio.get_running_loop()
+        complained_at = -_COMPLAINT_PAUSE
+        while True:
+            try:
+                await self._unless_stopped(attempt())
+                return
+            except mongo.UnusableDatabase as error:
+                raise CannotStart(f"{error} (asked: {url})") from None
+            except mongo.Unreachable as error:
+                if loop.time() - complained_at >= _COMPLAINT_PAUSE:
+                    complained_at = loop.time()
+                    log.warning("waiting_for_server", server=name, url=url, reason=str(error))
+            await self._unless_stopped(asyncio.sleep(0.5))
+
+    async def _unless_stopped(self, waiting: Awaitable[object]) -> None:
+        """Wait, but not beyond the wish to stop. Raises: Stopped."""
+        work = asyncio.ensure_future(waiting)
+        stop = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise Stopped
+            work.result()
+        finally:
+            for task in (work, stop):
+                if not task.done():
+                    task.cancel()
+            await asyncio.gather(work, stop, return_exceptions=True)

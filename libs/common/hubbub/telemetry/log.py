@@ -1,0 +1,204 @@
+"""Logs: one JSON line per event on standard output, or colours when a person is looking.
+
+    log = get_logger(__name__)
+    log.info("session_closed", code=1001, frames=412)
+
+The event is a constant in snake_case; everything variable is a key. Secrets do not get out:
+values of telling keys are masked, and credentials inside URLs are cut.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import MutableMapping
+from typing import Any, Literal
+
+import orjson
+import structlog
+from opentelemetry import trace
+from pydantic_settings import SettingsConfigDict
+from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
+
+from hubbub.settings import Settings
+from hubbub.telemetry.version import version
+
+__all__ = [
+    "LogSettings",
+    "bind_contextvars",
+    "clear_contextvars",
+    "configure",
+    "get_logger",
+    "redacted",
+]
+
+EventDict = MutableMapping[str, Any]
+
+_SECRET_KEYS = re.compile(
+    r"(^|_)(password|passwd|token|resume|authorization|cookie|digest|secret|credentials?|text)s?$"
+    r"|^x[-_]auth[-_]token$"
+)
+_MASK = "***"
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_REPEAT_PAUSE = 10.0  # seconds in which an identical warning is not written again
+_REPEAT_REMEMBERED = 256  # warnings
+
+
+class LogSettings(Settings):
+    """How a process logs."""
+
+    model_config = SettingsConfigDict(env_prefix="HUBBUB_LOG_")
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is written. `debug` is for developers: it writes a line per message."""
+    format: Literal["auto", "json", "console"] = "auto"
+    """`json`, `console` (colours, for people), or `auto`: console on a terminal, else JSON."""
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """The logger of a module; `name` becomes its key `logger`."""
+    logger: FilteringBoundLogger = structlog.get_logger(logger=name)
+    return logger
+
+
+def redacted(text: str) -> str:
+    """`text` without the user names and passwords that URLs in it carry."""
+    return _CREDENTIALS.sub(f"{_MASK}@", text)
+
+
+def configure(settings: LogSettings, *, service: str, instance: str) -> None:
+    """Send this process's logs, and those of its libraries, to standard output.
+
+    Called once per process, before the first line is logged.
+    """
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    as_json = settings.format == "json" or (settings.format == "auto" and not _is_terminal())
+    identity = {"service": service, "instance": instance, "version": version()}
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        _Identity(identity) if as_json else _unchanged,
+        _add_trace,
+        _redact,
+        _Collapse(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+    ]
+    structlog.configure(
+        processors=[*shared, *_rendering(as_json=as_json)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=(
+            structlog.BytesLoggerFactory(sys.stdout.buffer)
+            if as_json
+            else structlog.PrintLoggerFactory(sys.stdout)
+        ),
+        cache_logger_on_first_use=True,
+    )
+    _configure_libraries(shared, level=level, as_json=as_json)
+
+
+def _rendering(*, as_json: bool) -> list[Processor]:
+    if not as_json:
+        return [structlog.dev.ConsoleRenderer(colors=_is_terminal(), timestamp_key="ts")]
+    return [
+        structlog.processors.EventRenamer("msg"),
+        structlog.processors.dict_tracebacks,
+        structlog.processors.JSONRenderer(serializer=_json),
+    ]
+
+
+def _configure_libraries(shared: list[Processor], *, level: int, as_json: bool) -> None:
+    """Give what aiohttp, nats, pymongo and others log through `logging` the same form."""
+    rendering = _rendering(as_json=as_json)
+    if as_json:
+        rendering = [*rendering[:-1], structlog.processors.JSONRenderer(serializer=_json_text)]
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    # Libraries speak a lot on info; ours is the life-cycle that an operator reads.
+    root.setLevel(max(level, logging.WARNING) if level > logging.DEBUG else logging.INFO)
+    logging.captureWarnings(capture=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _json(value: Any, **_: Any) -> bytes:
+    return orjson.dumps(value, default=_foreign, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _json_text(value: Any, **_: Any) -> str:
+    return _json(value).decode()
+
+
+def _foreign(value: Any) -> str:
+    return redacted(str(value))
+
+
+def _unchanged(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return event
+
+
+class _Identity:
+    """Adds who is speaking to each line."""
+
+    def __init__(self, identity: dict[str, str]) -> None:
+        self._identity = identity
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        for key, value in self._identity.items():
+            event.setdefault(key, value)
+        return event
+
+
+def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Name the current trace, if there is one, so that log and trace find each other."""
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = trace.format_trace_id(context.trace_id)
+        event["span_id"] = trace.format_span_id(context.span_id)
+    return event
+
+
+def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        if _SECRET_KEYS.search(key):
+            event[key] = _MASK
+        elif isinstance(value, str) and "://" in value:
+            event[key] = redacted(value)
+    return event
+
+
+class _Collapse:
+    """Writes identical warnings once per ten seconds, and then how many there were."""
+
+    def __init__(self) -> None:
+        # what identifies a warning → [when it was written (monotonic), times held back since]
+        self._seen: OrderedDict[str, list[float]] = OrderedDict()
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        if event.get("level") != "warning":
+            return event
+        identity = repr(sorted((key, repr(value)) for key, value in event.items()))
+        now = time.monotonic()
+        entry = self._seen.get(identity)
+        if entry is not None and now - entry[0] < _REPEAT_PAUSE:
+            entry[1] += 1
+            raise structlog.DropEvent
+        if entry is not None and entry[1]:
+            event["repeated"] = int(entry[1])
+        self._seen[identity] = [now, 0]
+        self._seen.move_to_end(identity)
+        if len(self._seen) > _REPEAT_REMEMBERED:
+            self._seen.popitem(last=False)
+        return event
