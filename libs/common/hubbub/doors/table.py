@@ -1,0 +1,155 @@
+"""How a client's method becomes a row of the table: name, parameters, handler.
+
+    @method("leaveRoom")
+    async def leave_room(call: Call, room_id: Identifier) -> Nothing: ...
+
+Parameters are positional, as DDP sends them. Each is validated strictly against its annotation
+before the handler runs; surplus ones are ignored (some clients append their own to every call),
+and null stands for "absent" wherever there is a default.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from hubbub.contracts.account import Account
+from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.messaging import Messaging
+from hubbub.contracts.presence import Presence
+from hubbub.errors import BadRequest, Unauthenticated
+from hubbub.ids import UserId
+
+
+class Nothing(Enum):
+    """The result of a method that returns none: the answer has no `result` key at all."""
+
+    NOTHING = "nothing"
+
+
+NOTHING = Nothing.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as the door knows it."""
+
+    user_id: UserId | None
+    address: str = ""
+    hashed_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Proxies of what stands behind the doors."""
+
+    account: Account
+    authorization: Authorization
+    messaging: Messaging
+    presence: Presence
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a method, as its handler sees it."""
+
+    services: Services
+    caller: Caller
+
+    @property
+    def user_id(self) -> UserId:
+        """The signed-in caller. Methods that anonymous callers may use ask `caller` instead."""
+        if self.caller.user_id is None:
+            raise Unauthenticated("Invalid user")
+        return self.caller.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    adapter: TypeAdapter[Any]
+    default: Any  # inspect.Parameter.empty: required
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row: what a client may call by `name`."""
+
+    name: str
+    parallel_safe: bool
+    """A pure read: may run beside other methods of the same socket."""
+    anonymous: bool
+    summary: str
+    _handler: Callable[..., Awaitable[Any]]
+    _parameters: tuple[_Parameter, ...]
+    _collects_rest: bool
+
+    async def call(self, services: Services, caller: Caller, params: list[Any]) -> Any:
+        """Validate `params`, run the method and return its result, or `NOTHING`.
+
+        Raises:
+            Unauthenticated: nobody is signed in and the method needs somebody.
+            BadRequest: `Match failed` (400), a parameter is missing or of the wrong type.
+            HubbubError: whatever the contract behind it raises.
+        """
+        if caller.user_id is None and not self.anonymous:
+            raise Unauthenticated("Invalid user", details={"method": self.name})
+        return await self._handler(Call(services, caller), *self._arguments(params))
+
+    def _arguments(self, params: list[Any]) -> list[Any]:
+        if self._collects_rest:
+            adapter = self._parameters[0].adapter
+            return [_checked(adapter, value) for value in params if value not in ("", None)]
+        arguments = []
+        for index, parameter in enumerate(self._parameters):
+            value = params[index] if index < len(params) else None
+            if value is None and parameter.default is not inspect.Parameter.empty:
+                arguments.append(parameter.default)
+            else:
+                arguments.append(_checked(parameter.adapter, value))
+        return arguments
+
+
+def _checked(adapter: TypeAdapter[Any], value: Any) -> Any:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        # The validator's words would repeat the caller's data; the code is what clients know.
+        raise BadRequest("Match failed", code=400) from error
+
+
+METHODS: dict[str, Method] = {}
+"""Every method that a client may call by name, whichever door it comes through."""
+
+
+def method(
+    name: str, *, parallel_safe: bool = False, anonymous: bool = False
+) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
+    """Enter the decorated handler into `METHODS`."""
+
+    def enter(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        hints = get_type_hints(handler, include_extras=True)
+        declared = list(inspect.signature(handler).parameters.values())[1:]
+        METHODS[name] = Method(
+            name=name,
+            parallel_safe=parallel_safe,
+            anonymous=anonymous,
+            summary=(inspect.getdoc(handler) or "").partition("\n")[0],
+            _handler=handler,
+            _parameters=tuple(_Parameter(_adapter(hints[p.name]), p.default) for p in declared),
+            _collects_rest=any(p.kind is p.VAR_POSITIONAL for p in declared),
+        )
+        return handler
+
+    return enter
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(strict=True))
+    except PydanticUserError:
+        return TypeAdapter(annotation)  # a model brings its own, strict configuration
