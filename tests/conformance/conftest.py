@@ -1,0 +1,169 @@
+"""A whole Hubbub for the conformance tests, with two streamers so that events cross processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from hubbub.ids import random_id
+from tests.conformance.ddp import Ddp, opened
+from tests.conformance.rest import Rest, User
+
+NewUser = Callable[..., Awaitable[User]]
+Anonymous = Callable[[], Awaitable[Ddp]]
+SignIn = Callable[[User], Awaitable[Ddp]]
+
+START = 90.0  # seconds until a fresh Hubbub answers
+ADMIN_PASSWORD = "correct-horse-battery"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A Hubbub that answers."""
+
+    url: str
+    folder: Path | None
+
+    @property
+    def websocket(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/websocket"
+
+
+@pytest.fixture(scope="session")
+def hubbub() -> Iterator[Running]:
+    """A running Hubbub: the one of `HUBBUB_TEST_URL`, or one started for this session."""
+    given = os.environ.get("HUBBUB_TEST_URL")
+    if given:
+        yield Running(given.rstrip("/"), None)
+        return
+    with tempfile.TemporaryDirectory(prefix="hubbub-conformance-") as name:
+        folder = Path(name)
+        port = _free_port()
+        with (folder / "out.log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "hubbub.cli.main", "up", "--streamers", "2"),
+                    *("--port", str(port), "--data", str(folder / "data")),
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+            )
+            try:
+                running = Running(f"http://127.0.0.1:{port}", folder)
+                _wait_until_it_answers(running, process, folder / "out.log")
+                yield running
+            finally:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                    raise
+
+
+def _environment() -> dict[str, str]:
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
+    return {**outside, "HUBBUB_ADMIN_USERNAME": "admin", "HUBBUB_ADMIN_PASSWORD": ADMIN_PASSWORD}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_it_answers(running: Running, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        if b"Sign in" in log.read_bytes() or b"sign in" in log.read_bytes():
+            with urllib.request.urlopen(running.url + "/api/info", timeout=10) as answer:
+                assert answer.status == 200
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"it did not start:\n{log.read_text(errors='replace')[-6000:]}")
+
+
+@pytest.fixture
+async def rest(hubbub: Running) -> AsyncIterator[Rest]:
+    """REST calls without a login."""
+    async with aiohttp.ClientSession() as session:
+        yield Rest(session, hubbub.url)
+
+
+@pytest.fixture
+async def admin(rest: Rest) -> User:
+    """The first administrator, signed in."""
+    name = os.environ.get("HUBBUB_TEST_ADMIN", f"admin:{ADMIN_PASSWORD}")
+    return await rest.login(*name.split(":", 1))
+
+
+@pytest.fixture
+def new_user(rest: Rest) -> NewUser:
+    """Makes a fresh user and signs it in over REST."""
+
+    async def make(prefix: str = "user") -> User:
+        return await rest.register(f"{prefix}-{random_id(8).lower()}")
+
+    return make
+
+
+@pytest.fixture
+async def ana(rest: Rest) -> User:
+    return await rest.register(f"ana-{random_id(8).lower()}")
+
+
+@pytest.fixture
+async def bo(rest: Rest) -> User:
+    return await rest.register(f"bo-{random_id(8).lower()}")
+
+
+@pytest.fixture
+async def cy(rest: Rest) -> User:
+    return await rest.register(f"cy-{random_id(8).lower()}")
+
+
+@pytest.fixture
+async def sockets() -> AsyncIterator[AsyncExitStack]:
+    """Sockets opened through `sign_in` and `anonymous`, closed when the test ends."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def anonymous(hubbub: Running, sockets: AsyncExitStack) -> Anonymous:
+    """Opens a connected socket without a login."""
+
+    async def open_one() -> Ddp:
+        return await sockets.enter_async_context(opened(hubbub.websocket))
+
+    return open_one
+
+
+@pytest.fixture
+def sign_in(hubbub: Running, sockets: AsyncExitStack) -> SignIn:
+    """Opens a socket and signs a user in on it."""
+
+    async def open_one(user: User) -> Ddp:
+        client = await sockets.enter_async_context(opened(hubbub.websocket))
+        await client.login(user.username, user.password)
+        return client
+
+    return open_one
