@@ -35,7 +35,10 @@ class Running:
     """A Hubbub that answers."""
 
     url: str
-    folder: Path | None
+    folder: Path | None = None
+    """Where its data and its output are, when the tests started it."""
+    supervisor: int | None = None
+    """The process id of its `hubbub up`, when the tests started it."""
 
     @property
     def websocket(self) -> str:
@@ -47,7 +50,7 @@ def hubbub() -> Iterator[Running]:
     """A running Hubbub: the one of `HUBBUB_TEST_URL`, or one started for this session."""
     given = os.environ.get("HUBBUB_TEST_URL")
     if given:
-        yield Running(given.rstrip("/"), None)
+        yield Running(given.rstrip("/"))
         return
     with tempfile.TemporaryDirectory(prefix="hubbub-conformance-") as name:
         folder = Path(name)
@@ -63,7 +66,7 @@ def hubbub() -> Iterator[Running]:
                 env=_environment(),
             )
             try:
-                running = Running(f"http://127.0.0.1:{port}", folder)
+                running = Running(f"http://127.0.0.1:{port}", folder, process.pid)
                 _wait_until_it_answers(running, process, folder / "out.log")
                 yield running
             finally:
