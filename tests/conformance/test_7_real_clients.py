@@ -43,7 +43,7 @@ def clients() -> Path:
 
 @pytest.mark.parametrize("client", ["sdk0", "sdk1", "simpleddp", "ddp"])
 def test_080_real_clients_talk(hubbub: Running, clients: Path, client: str) -> None:
-    """Sign in, talk, edit, delete, type, be refused, and come back after kill -9 of the streamers."""
+    """Sign in, talk, edit, delete, type, be refused; come back after kill -9 of the streamers."""
     with subprocess.Popen(
         ["node", "run.mjs", client, hubbub.url],
         cwd=clients,
