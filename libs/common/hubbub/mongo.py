@@ -6,6 +6,8 @@ acknowledged write disappears when a primary dies. Queries live in each service'
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -15,8 +17,15 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 from pymongo import AsyncMongoClient, monitoring
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import (
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
 
+from hubbub.errors import Unavailable
 from hubbub.settings import Settings
 from hubbub.telemetry.log import redacted
 from hubbub.telemetry.metrics import FAST
@@ -29,6 +38,7 @@ Unreachable: TypeAlias = PyMongoError
 """What `check` raises while nobody answers."""
 
 DEFAULT_DATABASE = "hubbub"
+_RETRYABLE = ("RetryableWriteError", "TransientTransactionError")
 
 
 class MongoSettings(Settings):
@@ -115,6 +125,21 @@ async def check(client: Client) -> str:
     await _check_journal(client)
     info = await client.server_info()
     return str(info["version"])
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Where the driver says that the database does not answer for now, say `Unavailable`.
+
+    Of a write the outcome may be unknown, as with every `Unavailable` of a write.
+    """
+    try:
+        yield
+    except PyMongoError as error:
+        away = isinstance(error, ConnectionFailure | ExecutionTimeout | WTimeoutError)
+        if away or error.timeout or any(map(error.has_error_label, _RETRYABLE)):
+            raise Unavailable("the database does not answer") from error
+        raise
 
 
 def _explain_ghosts(client: Client) -> None:
@@ -252,7 +277,7 @@ class _PoolListener(monitoring.ConnectionPoolListener):
 
     def connection_checked_out(self, event: monitoring.ConnectionCheckedOutEvent) -> None:
         self._used.add((event.address, event.connection_id))
-        self._waits.observe(event.duration)
+        self._waits.observe(event.duration or 0.0)
 
     def connection_checked_in(self, event: monitoring.ConnectionCheckedInEvent) -> None:
         self._used.discard((event.address, event.connection_id))

@@ -13,6 +13,7 @@ field says meaning, unit and the reason for the default; `hubbub settings` print
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, TypeVar
 
 from pydantic import AnyHttpUrl, SecretBytes, SecretStr, ValidationError
@@ -70,8 +71,7 @@ def load(group: type[S]) -> S:
         lines = [_line(group, problem) for problem in error.errors(include_url=False)]
         raise WrongSettings("\n".join(lines)) from None
     except SettingsError as error:
-        cause = f" ({error.__cause__})" if error.__cause__ else ""
-        raise WrongSettings(f"{group.__name__}: {error}{cause}") from None
+        raise WrongSettings(_not_json(group, error)) from None
 
 
 def variable_name(group: type[Settings], field: str) -> str:
@@ -110,6 +110,17 @@ def _line(group: type[Settings], problem: Any) -> str:
     if len(found) > _SHOWN_LENGTH:
         found = found[:_SHOWN_LENGTH] + "…"
     return f"{name}{where}: {wanted}; found {found}"
+
+
+def _not_json(group: type[Settings], error: SettingsError) -> str:
+    """What pydantic-settings says of a list or mapping that is not written as JSON."""
+    named = re.search(r'field "(\w+)"', str(error))
+    if named is None:
+        return f"{group.__name__}: {error}"
+    name = _variable_of(group, named[1])
+    info = _field_of(group, named[1])
+    shown = "" if info is not None and is_secret(info) else f"; found {os.environ.get(name)!r}"
+    return f"{name}: should be written as JSON{shown}"
 
 
 def _field_of(group: type[Settings], location: str) -> FieldInfo | None:

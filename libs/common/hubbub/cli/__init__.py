@@ -1,0 +1,1 @@
+"""The command line: `hubbub up`, `hubbub run SERVICE`, and ways to look at what runs."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from hubbub.contracts.base import Contract, action
-from hubbub.contracts.documents import Document, Frozen, Page, Paging
+from hubbub.contracts.documents import Document, Frozen, Page, Paging, Text
 from hubbub.errors import BadRequest, NotAllowed, NotFound, Unauthenticated
 from hubbub.ids import UserId
 
@@ -69,6 +69,35 @@ class Registration(Frozen):
     email: str
     password: str = Field(repr=False)
     reason: str | None = None
+
+
+class UserChanges(Frozen):
+    """What somebody may change of a user; absent fields stay as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, strict=True)
+
+    name: Text | None = None
+    username: Text | None = None
+    email: Text | None = None
+    password: Text | None = Field(default=None, repr=False)
+    """Plain text or its SHA-256 hex. Every login token of the user is gone with it."""
+    verified: bool | None = None
+    roles: list[Text] | None = Field(default=None, max_length=50)
+    nickname: Text | None = Field(default=None, max_length=120)
+    bio: Text | None = Field(default=None, max_length=260)
+    custom_fields: dict[str, Any] | None = Field(default=None, alias="customFields")
+    require_password_change: bool | None = Field(default=None, alias="requirePasswordChange")
+    language: Text | None = Field(default=None, max_length=16)
+    utc_offset: float | None = Field(default=None, alias="utcOffset", ge=-14, le=14)
+
+
+class PersonalToken(Frozen):
+    """A personal access token as its owner sees it."""
+
+    name: str
+    created_at: datetime
+    last_token_part: str
+    bypass_two_factor: bool = False
 
 
 class Account(Contract, Protocol, name="account"):
@@ -176,4 +205,79 @@ class Account(Contract, Protocol, name="account"):
     @action(idempotent=True)
     async def delete_user(self, user_id: UserId) -> None:
         """Remove the account itself. Rooms and messages are the caller's business."""
+        ...
+
+    @action(idempotent=True)
+    async def is_username_free(self, username: str) -> bool:
+        """Whether `username` is allowed and nobody has it, without regard to case."""
+        ...
+
+    @action(timeout=10.0)
+    async def update_user(self, user_id: UserId, changes: UserChanges) -> Document:
+        """Change a user; the document as administrators see it. The caller has checked rights.
+
+        A new password ends every login. Raises: UserNotFound; FieldTaken; BadRequest;
+        NotAllowed: the last administrator would be none any more.
+        """
+        ...
+
+    @action(idempotent=True, timeout=10.0)
+    async def check_password(self, user_id: UserId, password: str) -> None:
+        """Whether somebody who is signed in knows the password (plain, or its SHA-256 hex).
+
+        Counts as a login where failures are limited. Raises: LoginRefused; NotAllowed.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def set_active(self, user_id: UserId, active: bool) -> None:
+        """Activate or deactivate; a deactivated user's tokens are gone, personal ones too.
+
+        Raises: UserNotFound; NotAllowed: the last administrator.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def sign_out(self, user_id: UserId) -> None:
+        """End every login of a user. Personal access tokens stay."""
+        ...
+
+    @action(idempotent=True)
+    async def set_preferences(self, user_id: UserId, preferences: dict[str, Any]) -> Document:
+        """Change some preferences; all of them. Raises: UserNotFound; BadRequest."""
+        ...
+
+    @action()
+    async def add_personal_token(
+        self, user_id: UserId, token_name: str, bypass_two_factor: bool = False
+    ) -> str:
+        """Make a personal access token, which never expires; its plain text, told only once.
+
+        Raises: BadRequest: `error-token-already-exists`.
+        """
+        ...
+
+    @action()
+    async def renew_personal_token(
+        self, user_id: UserId, token_name: str, bypass_two_factor: bool = False
+    ) -> str:
+        """Replace a personal access token. Raises: BadRequest: `error-token-does-not-exists`."""
+        ...
+
+    @action(idempotent=True)
+    async def remove_personal_token(self, user_id: UserId, token_name: str) -> None:
+        """Forget a personal access token. Raises: BadRequest: `error-token-does-not-exists`."""
+        ...
+
+    @action(idempotent=True)
+    async def personal_tokens(self, user_id: UserId) -> list[PersonalToken]:
+        """The user's personal access tokens, without their secrets."""
+        ...
+
+    @action()
+    async def create_token(self, user_id: UserId) -> LoginResult:
+        """Sign a user in without a password. The caller has checked who may ask.
+
+        Raises: UserNotFound; NotAllowed: deactivated.
+        """
         ...

@@ -107,8 +107,12 @@ class MessageActions(Contract, Protocol):
     """
 
     @action(idempotent=True, timeout=7.0, waiting=8192)
-    async def send_message(self, user_id: UserId, message: NewMessage) -> Document:
+    async def send_message(
+        self, user_id: UserId, message: NewMessage, allow_empty: bool = False
+    ) -> Document:
         """Store a message and return it as stored.
+
+        Without `allow_empty` a message needs a text or an attachment (`error-empty-message`).
 
         Committed by a majority before it returns. Repeating it with the same id returns the
         stored message and has no second effect. The messages of a room get strictly increasing
@@ -203,6 +207,11 @@ class MessageActions(Contract, Protocol):
     @action(idempotent=True)
     async def thread_messages(self, user_id: UserId, thread_id: MessageId, paging: Paging) -> Page:
         """The replies of a thread, oldest first. Raises: MessageNotFound; NotAllowed."""
+        ...
+
+    @action(idempotent=True)
+    async def read_thread(self, user_id: UserId, thread_id: MessageId) -> None:
+        """The replies of a thread have been seen. Without a membership: no effect."""
         ...
 
     @action(idempotent=True)

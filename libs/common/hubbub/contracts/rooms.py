@@ -101,6 +101,14 @@ class RoomActions(Contract, Protocol):
         """
         ...
 
+    @action(idempotent=True, timeout=10.0)
+    async def join_default_rooms(self, user_id: UserId) -> None:
+        """Make a new user a member of every room that new users join. Repeatable.
+
+        Raises: Unauthenticated: no such user.
+        """
+        ...
+
     @action(idempotent=True)
     async def leave_room(self, user_id: UserId, room_id: RoomId) -> None:
         """Raises: InvalidRoom; NotInRoom; LastOwner; NotAllowed."""
@@ -123,6 +131,43 @@ class RoomActions(Contract, Protocol):
     @action(idempotent=True)
     async def read_room(self, user_id: UserId, room_id: RoomId, read_threads: bool = False) -> None:
         """Everything in the room has been seen. Without a membership: no effect."""
+        ...
+
+    @action(idempotent=True)
+    async def set_room_open(self, user_id: UserId, room_id: RoomId, is_open: bool) -> bool:
+        """Show a room in the user's list, or hide it until something is said there.
+
+        Whether there is such a membership.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def set_favorite(self, user_id: UserId, room_id: RoomId, favorite: bool) -> bool:
+        """Whether there is such a membership."""
+        ...
+
+    @action(idempotent=True, timeout=30.0)
+    async def erase_room(self, user_id: UserId, room_id: RoomId) -> None:
+        """Delete a room with its memberships and messages.
+
+        Raises: InvalidRoom; NotAllowed: no `delete-c`, `delete-p` or `delete-d`, or the room
+        `GENERAL`.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def save_room_settings(
+        self, user_id: UserId, room_id: RoomId, settings: dict[str, Any]
+    ) -> Document:
+        """Change a room, all keys or none; the room after it.
+
+        Keys: `roomName`, `roomTopic`, `roomAnnouncement`, `roomDescription`, `roomType`,
+        `readOnly`, `reactWhenReadOnly`, `systemMessages`, `default`, `joinCode`,
+        `roomCustomFields`, `archived`. One system message per change that has one.
+
+        Raises: InvalidRoom; NotAllowed; DuplicateRoomName; InvalidRoomName;
+        BadRequest: `error-invalid-settings`: an unknown key or a value of a wrong type.
+        """
         ...
 
     @action(idempotent=True)
@@ -181,8 +226,14 @@ class RoomActions(Contract, Protocol):
         paging: Paging,
         joined_only: bool = False,
         name: str | None = None,
+        name_part: str | None = None,
     ) -> Page:
-        """Rooms of one type that the user may see, by name."""
+        """Rooms of one type that the user may see, by name.
+
+        Args:
+            name: only the room of exactly this name.
+            name_part: only rooms whose name holds this text, literally, in any case.
+        """
         ...
 
     @action(idempotent=True)

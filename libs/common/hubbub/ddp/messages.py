@@ -178,15 +178,15 @@ def _params(params: object, raw: bytes) -> list[Any]:
         return []
     if not isinstance(params, list):
         raise BadRequest("Bad request", code=400)
-    if not limits.is_plain(raw):
-        limits.check_values(params)
-    if b'"$' in raw or b"\\u0024" in raw:
-        try:
-            params = ejson.decode(params)
-        except ejson.EjsonError:
-            raise limits.match_failed() from None
-        _check_finite(params)
-    return params
+    limits.check_values(params)
+    if b'"$' not in raw and b"\\u0024" not in raw:
+        return params  # no key begins with a dollar sign
+    try:
+        decoded: list[Any] = ejson.decode(params)
+    except ejson.EjsonError:
+        raise limits.match_failed() from None
+    _check_finite(decoded)
+    return decoded
 
 
 def _check_finite(value: Any) -> None:
@@ -323,9 +323,7 @@ def error(reason: str, offending: bytes) -> bytes:
     )
 
 
-def _document(
-    msg: bytes, collection: str, document_id: str, fields: Mapping[str, Any]
-) -> bytes:
+def _document(msg: bytes, collection: str, document_id: str, fields: Mapping[str, Any]) -> bytes:
     return b'{"msg":"%b","collection":%b,"id":%b,"fields":%b}' % (
         msg,
         orjson.dumps(collection),

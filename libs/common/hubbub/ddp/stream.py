@@ -22,9 +22,10 @@ def stream_prefix(stream: str, key: str, document_id: str = "id") -> bytes:
     `stream` is the name without `stream-`, `key` the event name. Every stream uses the document
     id `id`, except `user-presence`, which uses the user's id.
     """
-    return (
-        b'{"msg":"changed","collection":%b,"id":%b,"fields":{"eventName":%b,"args":'
-        % (orjson.dumps("stream-" + stream), orjson.dumps(document_id), orjson.dumps(key))
+    return b'{"msg":"changed","collection":%b,"id":%b,"fields":{"eventName":%b,"args":' % (
+        orjson.dumps("stream-" + stream),
+        orjson.dumps(document_id),
+        orjson.dumps(key),
     )
 
 

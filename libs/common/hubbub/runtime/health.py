@@ -19,7 +19,7 @@ from hubbub.telemetry.metrics import ProcessMetrics, UpState
 
 log = get_logger(__name__)
 
-Probe = Callable[[], str | None | Awaitable[str | None]]
+Probe = Callable[[], str | Awaitable[str | None] | None]
 """Returns None (or "") when all is well, else what is wrong in a few words."""
 
 CHECK_INTERVAL = 1.0  # seconds

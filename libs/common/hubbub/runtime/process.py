@@ -73,8 +73,10 @@ class Process:
             await bus.close()
 
     @asynccontextmanager
-    async def mongo(self) -> AsyncIterator[mongo.Database]:
+    async def mongo(self, *, for_tail: bool = False) -> AsyncIterator[mongo.Database]:
         """The database, with majority and journal options; its client is closed at exit.
+
+        `for_tail` gives the client that reads change streams: see `hubbub.mongo.connect_hub`.
 
         Waits for MongoDB as long as it takes and says so every ten seconds.
 
@@ -85,7 +87,8 @@ class Process:
         from hubbub import mongo
 
         settings = load(mongo.MongoSettings)
-        client = mongo.connect(settings, app_name=self.instance, registry=self.registry)
+        connect = mongo.connect_hub if for_tail else mongo.connect
+        client = connect(settings, app_name=self.instance, registry=self.registry)
         try:
             await self._found("mongo", settings.shown_url, lambda: mongo.check(client))
 
@@ -105,8 +108,7 @@ class Process:
         complained_at = -_COMPLAINT_PAUSE
         while True:
             try:
-                await self._unless_stopped(attempt())
-                return
+                return await self._unless_stopped(attempt())
             except mongo.UnusableDatabase as error:
                 raise CannotStart(f"{error} (asked: {url})") from None
             except mongo.Unreachable as error:

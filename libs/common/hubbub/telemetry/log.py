@@ -9,13 +9,15 @@ values of telling keys are masked, and credentials inside URLs are cut.
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import sys
 import time
 from collections import OrderedDict
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from contextlib import suppress
+from typing import Any, BinaryIO, Literal, cast
 
 import orjson
 import structlog
@@ -61,7 +63,7 @@ class LogSettings(Settings):
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """The logger of a module; `name` becomes its key `logger`."""
-    logger: FilteringBoundLogger = structlog.get_logger(logger=name)
+    logger: FilteringBoundLogger = structlog.get_logger(logger_name=name)
     return logger
 
 
@@ -81,6 +83,7 @@ def configure(settings: LogSettings, *, service: str, instance: str) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        _name_logger,
         _Identity(identity) if as_json else _unchanged,
         _add_trace,
         _redact,
@@ -91,7 +94,7 @@ def configure(settings: LogSettings, *, service: str, instance: str) -> None:
         processors=[*shared, *_rendering(as_json=as_json)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=(
-            structlog.BytesLoggerFactory(sys.stdout.buffer)
+            structlog.BytesLoggerFactory(cast(BinaryIO, _Patient(sys.stdout.buffer)))
             if as_json
             else structlog.PrintLoggerFactory(sys.stdout)
         ),
@@ -102,10 +105,18 @@ def configure(settings: LogSettings, *, service: str, instance: str) -> None:
 
 def _rendering(*, as_json: bool) -> list[Processor]:
     if not as_json:
-        return [structlog.dev.ConsoleRenderer(colors=_is_terminal(), timestamp_key="ts")]
+        console = structlog.dev.ConsoleRenderer(
+            colors=_is_terminal(),
+            timestamp_key="ts",
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+        return [console]
     return [
         structlog.processors.EventRenamer("msg"),
-        structlog.processors.dict_tracebacks,
+        # Local variables hold passwords and messages: a traceback shows none of them.
+        structlog.processors.ExceptionRenderer(
+            structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        ),
         structlog.processors.JSONRenderer(serializer=_json),
     ]
 
@@ -145,8 +156,35 @@ def _foreign(value: Any) -> str:
     return redacted(str(value))
 
 
+def _name_logger(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """structlog keeps the plain name `logger` for itself until here."""
+    if "logger_name" in event:
+        event["logger"] = event.pop("logger_name")
+    return event
+
+
 def _unchanged(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
+
+
+class _Patient(io.RawIOBase):
+    """An output whose reader may be gone: a process still ends well when nobody listens."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        super().__init__()
+        self._output = output
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, line: Any) -> int:
+        with suppress(BrokenPipeError):
+            self._output.write(line)
+        return len(line)
+
+    def flush(self) -> None:
+        with suppress(BrokenPipeError):
+            self._output.flush()
 
 
 class _Identity:

@@ -37,7 +37,7 @@ def new_registry() -> CollectorRegistry:
     Each process makes exactly one; nothing uses the library's global one, so that several
     services can live in one test.
     """
-    disable_created_metrics()  # a `_created` series per counter would double their number
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series per counter would double their number
     registry = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

@@ -1,0 +1,137 @@
+"""nats-py's client with two faster ways through it, and without its ways of giving up.
+
+nats-py makes a message object, parses headers into a dict, and passes every message through a
+queue to a task. Calls need none of that: a *door* is a plain function that gets the bytes in the
+turn in which they arrive. Sending likewise only appends to the buffer; everything sent in one
+turn of the loop leaves in one write. Everything else (handshake, reconnecting, resubscribing,
+pings, JetStream) is nats-py's own.
+
+This reaches into nats-py below its public surface, in this file and in `parser` only; tests
+compare both ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from nats import errors
+from nats.aio.client import Client
+from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
+
+from hubbub.bus.parser import Door, Parser
+from hubbub.errors import Unavailable
+
+_PERMISSIONS = "permissions violation"
+
+
+class Connection(Client):
+    """A connection to NATS that never closes on its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._doors: dict[int, Door] = {}  # subscription id → door
+        self._ps = Parser(self, self._doors)  # type: ignore[assignment]  # same methods
+        self._kicked = False
+        self.on_lost: Callable[[], None] = _nothing
+        """Called in the turn in which the connection turns out to be lost."""
+
+    async def open_door(self, subject: str, door: Door, *, queue: str = "") -> Subscription:
+        """Subscribe `door` to `subject`: called for each message, in order, without waiting.
+
+        There is no queue in between and hence no limit: a door hands on or drops, at once.
+        """
+        self._doors[self._sid + 1] = door  # the id that `subscribe` is about to take
+        return await self.subscribe(subject, queue=queue)
+
+    def send(self, subject: bytes, reply: bytes, headers: bytes | None, payload: bytes) -> None:
+        """Publish, without waiting: the message leaves at the end of this turn of the loop.
+
+        `headers` is a whole block (`headers.header_block`). Subject and reply are trusted.
+
+        Raises: Unavailable: as much is waiting as may wait; nothing was kept.
+        """
+        if headers is None:
+            command = b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload)
+        else:
+            length = len(headers)
+            command = b"HPUB %b %b %d %d\r\n%b%b\r\n" % (
+                subject,
+                reply,
+                length,
+                length + len(payload),
+                headers,
+                payload,
+            )
+        size = self._pending_data_size + len(command)
+        if size > self._max_pending_size:
+            raise Unavailable(f"{self._pending_data_size} bytes wait to be sent to NATS")
+        self._pending.append(command)
+        self._pending_data_size = size
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += len(payload)
+        if not self._kicked:
+            self._kicked = True
+            asyncio.get_running_loop().call_soon(self._kick)
+
+    def _kick(self) -> None:
+        """Write what this turn of the loop has sent."""
+        self._kicked = False
+        if not self._pending or not self.is_connected:
+            return  # nats-py writes the buffer once it is connected again
+        transport = self._plain_transport()
+        if transport is not None and transport.get_write_buffer_size() == 0:
+            # uvloop keeps a write until its next look at the network; the socket takes it now.
+            # A third of the time of a lone call went into that wait.
+            data = b"".join(self._pending)
+            try:
+                written = os.write(transport.get_extra_info("socket").fileno(), data)
+            except BlockingIOError:
+                written = 0
+            except OSError:
+                return  # the reader is about to notice; what is left is sent when reconnected
+            self._pending = [data[written:]] if written < len(data) else []
+            self._pending_data_size = len(data) - written
+        if self._pending and self._flush_queue is not None and self._flush_queue.empty():
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    def _plain_transport(self) -> asyncio.WriteTransport | None:
+        """The TCP transport, if it stands and is not encrypted."""
+        if not isinstance(self._transport, TcpTransport):
+            return None
+        writer = self._transport._io_writer  # noqa: SLF001  # no other way to it
+        if writer is None or writer.is_closing():
+            return None
+        if writer.get_extra_info("sslcontext") is not None:
+            return None
+        return writer.transport
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        super()._remove_sub(sid, max_msgs)
+        self._doors.pop(sid, None)
+
+    async def _process_op_err(self, e: Exception) -> None:
+        if self.is_connected:
+            self.on_lost()
+        await super()._process_op_err(e)
+
+    async def force_reconnect(self) -> None:
+        """Leave this server for another one."""
+        if self.is_connected:
+            self.on_lost()
+        await super().force_reconnect()
+
+    async def _process_err(self, err_msg: str) -> None:
+        """The server complains. nats-py closes for good on most complaints; a service has to
+        live on, so only the connection is made anew."""
+        error = errors.Error(f"nats: {err_msg.strip(chr(39))}")
+        self._err = error
+        await self._error_cb(error)
+        if _PERMISSIONS not in err_msg:
+            await self._process_op_err(error)
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,50 @@
+"""When and after which pause a call is tried again. Pure arithmetic; the caller sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+FIRST_PAUSE = 0.1  # seconds, upper bound of the first pause
+LONGEST_PAUSE = 1.0  # seconds
+FACTOR = 2.0
+NOBODY_WINDOW = 2.0
+"""Seconds for which a call that nobody received is offered again: the order in which services
+start does not matter."""
+
+
+def pause_before(attempt: int, random: Callable[[], float], *, first: float = FIRST_PAUSE) -> float:
+    """Seconds to wait before try number `attempt` (the first repetition is 2).
+
+    Full jitter: anything between nothing and the bound, so that callers that failed together do
+    not come back together.
+    """
+    bound = min(LONGEST_PAUSE, first * FACTOR ** (attempt - 2))
+    return bound * random()
+
+
+class SilenceBudget:
+    """How often silence may be answered by sending again, as a share of all calls.
+
+    An idempotent call that hears nothing for a third of its time is sent a second time, because
+    its callee may be gone. A callee that is merely slow must not get twice the work for it, so
+    such repetitions stay below a tenth of the calls, beyond a small reserve.
+    """
+
+    __slots__ = ("_ratio", "_reserve", "_tokens")
+
+    def __init__(self, *, ratio: float = 0.1, reserve: float = 20.0) -> None:
+        self._ratio = ratio
+        self._reserve = reserve
+        self._tokens = reserve
+
+    def earn(self) -> None:
+        """A call was made."""
+        if self._tokens < self._reserve:
+            self._tokens += self._ratio
+
+    def spend(self) -> bool:
+        """Whether one more repetition is allowed; it then counts."""
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
