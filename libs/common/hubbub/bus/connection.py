@@ -108,6 +108,22 @@ class Connection(Client):
             return None
         return writer.transport
 
+    async def close(self) -> None:
+        """Disconnect for good. What was sent before leaves if the connection stands."""
+        if self.is_connected:
+            transport = self._plain_transport()
+            if transport is not None and self._pending:
+                transport.writelines(self._pending)  # which flushes it before it closes
+                self._forget_pending()
+        else:
+            # nats-py would try to write it to the broken connection, and stop halfway.
+            self._forget_pending()
+        await super().close()
+
+    def _forget_pending(self) -> None:
+        self._pending = []
+        self._pending_data_size = 0
+
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         super()._remove_sub(sid, max_msgs)
         self._doors.pop(sid, None)

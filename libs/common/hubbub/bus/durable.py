@@ -105,7 +105,7 @@ class DurableEvents:
         """
         now = self._clock.monotonic()
         known = self._kept.get(name)
-        if known is not None and now < known.until:
+        if known is not None and (now < known.until or not self._client.is_connected):
             return known.answer
         try:
             stream = await self._jetstream().find_stream_name_by_subject(event_subject(name))
@@ -152,6 +152,11 @@ class DurableEvents:
         self._workers.append(worker)
         await worker.start()
 
+    def reconnected(self) -> None:
+        """The connection came back; the server has forgotten who was waiting for events."""
+        for worker in self._workers:
+            worker.ask_again()
+
     async def drain(self) -> None:
         """Take no new events, finish those at hand."""
         await asyncio.gather(*(worker.drain() for worker in self._workers))
@@ -186,8 +191,13 @@ class _Worker:
         self._consumer = consumer_name(listener.service, listener.name)
         self._tries = len(settings.durable_backoff) + 1
         self._task: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Task[list[Msg]] | None = None
         self._handling = False
         self._stopping = False
+
+    def ask_again(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
 
     async def start(self) -> None:
         try:
@@ -228,10 +238,9 @@ class _Worker:
         )
         try:
             while not self._stopping:
-                try:
-                    (message,) = await subscription.fetch(1, timeout=_FETCH_WAIT)
-                except (TimeoutError, errors.TimeoutError):
-                    # Nothing came. Somebody may have rebuilt the stream without our subject.
+                message = await self._next(subscription)
+                if message is None:
+                    # Somebody may have rebuilt the stream without our subject.
                     await self._prepare()
                     continue
                 self._handling = True
@@ -242,6 +251,24 @@ class _Worker:
         finally:
             with contextlib.suppress(errors.Error):
                 await subscription.unsubscribe()
+
+    async def _next(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
+        """The next event; None when there was none for a while, or `ask_again` was called."""
+        fetching = asyncio.create_task(
+            subscription.fetch(1, timeout=_FETCH_WAIT), name=f"fetch {self._consumer}"
+        )
+        self._fetching = fetching
+        try:
+            await asyncio.wait([fetching])
+        finally:
+            self._fetching = None
+            fetching.cancel()
+            await asyncio.wait([fetching])
+            # Read, or it would be reported as overlooked; cancelling can end in an error, too.
+            error = None if fetching.cancelled() else fetching.exception()
+        if isinstance(error, errors.TimeoutError | TimeoutError) or fetching.cancelled():
+            return None
+        return fetching.result()[0]
 
     async def _handle(self, message: Msg) -> None:
         delivery = message.metadata.num_delivered or 1

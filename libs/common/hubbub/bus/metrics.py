@@ -57,6 +57,8 @@ class Durations:
         """Seconds below which `share` of the durations lie, as near as the buckets tell."""
         counts = list(self.buckets)
         wanted = sum(counts) * share
+        if not wanted:
+            return 0.0
         running = 0
         lower = 0.0
         for bound, count in zip(FAST, counts, strict=False):

@@ -76,6 +76,7 @@ class NatsBus(BusCore):
         self._durable = DurableEvents(
             self.client, self.settings, self.metrics, self.clock, random=random
         )
+        self._link.on_reconnect(self._durable.reconnected)
 
     def _wire(self) -> Wire:
         self._link = NatsLink(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -39,16 +40,20 @@ async def broker() -> AsyncIterator[Client]:
     settings = load(BusSettings)
     client = Client()
     try:
-        await client.connect(
-            settings.servers,
-            name="hubbub-cli",
-            user=settings.nats_user or None,
-            password=settings.nats_password.get_secret_value() or None,
-            tls=_tls(settings),
-            allow_reconnect=False,
-            connect_timeout=CONNECT_TIMEOUT,
-            error_cb=_quiet,
-        )
+        async with asyncio.timeout(CONNECT_TIMEOUT * 2):
+            await client.connect(
+                settings.servers,
+                name="hubbub-cli",
+                user=settings.nats_user or None,
+                password=settings.nats_password.get_secret_value() or None,
+                tls=_tls(settings),
+                allow_reconnect=False,
+                # Each server once: a person waits.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=CONNECT_TIMEOUT,
+                error_cb=_quiet,
+            )
     except (OSError, NatsError, TimeoutError) as error:
         raise Failure(
             f"NATS does not answer at {redacted(settings.nats_url)} ({_reason(error)}): start "

@@ -126,7 +126,8 @@ async def _broker() -> Finding:
         return _program("NATS", find_nats_server, "HUBBUB_NATS_URL")
     try:
         async with broker() as client:
-            answered = client.connected_server_version
+            version_found = client.connected_server_version
+            answered = f"{version_found.major}.{version_found.minor}.{version_found.patch}"
             try:
                 await client.jetstream(timeout=JETSTREAM_TIMEOUT).account_info()
             except (NatsError, TimeoutError):

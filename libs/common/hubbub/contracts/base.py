@@ -19,12 +19,11 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, ParamSpec, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 
 _POLICY_ATTRIBUTE = "__hubbub_policy__"
 _LISTENS_ATTRIBUTE = "__hubbub_listens__"
@@ -63,13 +62,13 @@ def action(
     attempts: int = 5,
     running: int = 256,
     waiting: int = 1024,
-) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+) -> Callable[[Method], Method]:
     """Mark a method of a contract as callable by others and say under which policy."""
     policy = Policy(
         idempotent=idempotent, timeout=timeout, attempts=attempts, running=running, waiting=waiting
     )
 
-    def mark(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    def mark(function: Method) -> Method:
         setattr(function, _POLICY_ATTRIBUTE, policy)
         return function
 

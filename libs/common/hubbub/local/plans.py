@@ -16,9 +16,19 @@ STREAMER, GATEWAY, HUB, ACCOUNT = "ddp-streamer", "gateway", "stream-hub", "acco
 PORTS = {STREAMER: "HUBBUB_STREAMER_PORT", GATEWAY: "HUBBUB_GATEWAY_PORT"}
 
 # Seconds that each stage has to stop; with the servers' they stay below ten.
-STOP_WITHIN = {STREAMER: 3.0, GATEWAY: 1.5, HUB: 1.0}
+STOP_WITHIN = {STREAMER: 4.0, GATEWAY: 1.5, HUB: 1.0}
 STOP_OTHERS_WITHIN = 1.5
 _CANCEL_BEFORE_KILL = 0.5  # seconds
+
+LAPTOP = {
+    # Our own door is the proxy that X-Forwarded-For may be believed from.
+    "HUBBUB_HTTP_FORWARDED_COUNT": "1",
+    # A person who stops everything does not want it spread over a minute.
+    "HUBBUB_STREAMER_DRAIN_WINDOW": "0.5",
+    "HUBBUB_STREAMER_DRAIN_PATIENCE": "2",
+    "HUBBUB_MESSAGING_DRAIN_TIMEOUT": "1",
+}
+"""Settings that differ from a cluster's, unless the environment says otherwise."""
 
 Commands = Mapping[str, Sequence[str]]
 """Service → the command that runs it."""

@@ -283,8 +283,7 @@ class Supervisor:
             "HUBBUB_STREAMER_HOST": "127.0.0.1",
             "HUBBUB_GATEWAY_HOST": "127.0.0.1",
             "HUBBUB_ROOT_URL": self._url,
-            # Our own door is the proxy that X-Forwarded-For may be believed from.
-            "HUBBUB_HTTP_FORWARDED_COUNT": os.environ.get("HUBBUB_HTTP_FORWARDED_COUNT", "1"),
+            **{name: os.environ.get(name, value) for name, value in plan_book.LAPTOP.items()},
             **urls,
         }
 

@@ -75,9 +75,10 @@ def run_process(name: str, service: Service) -> int:
 async def _live(process: Process, service: Service, settings: ProcessSettings) -> int:
     log.info("service_starting")
     process.metrics.watch_tasks(asyncio.get_running_loop())
+    life = asyncio.ensure_future(_work(process, service, settings))
     try:
-        async with ops.serving(process, host=settings.ops_host, port=settings.ops_port):
-            await _work(process, service, drain_deadline=settings.drain_deadline)
+        with _signals(process, life):
+            await life
     except asyncio.CancelledError:
         log.warning("service_cancelled")
         return FAILED
@@ -87,7 +88,13 @@ async def _live(process: Process, service: Service, settings: ProcessSettings) -
     return 0
 
 
-async def _work(process: Process, service: Service, *, drain_deadline: float) -> None:
+async def _work(process: Process, service: Service, settings: ProcessSettings) -> None:
+    """Run the service behind its operations port."""
+    async with ops.serving(process, host=settings.ops_host, port=settings.ops_port):
+        await _watched(process, service, drain_deadline=settings.drain_deadline)
+
+
+async def _watched(process: Process, service: Service, *, drain_deadline: float) -> None:
     """Run the service and what watches over it; the first of them to end ends all."""
     work = asyncio.ensure_future(service(process))
     tasks = [
@@ -97,8 +104,7 @@ async def _work(process: Process, service: Service, *, drain_deadline: float) ->
         asyncio.create_task(_insist(process, work, drain_deadline), name="insist"),
     ]
     try:
-        with _signals(process, work):
-            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
@@ -119,13 +125,13 @@ async def _insist(process: Process, work: asyncio.Future[None], deadline: float)
 
 
 @contextmanager
-def _signals(process: Process, work: asyncio.Future[None]) -> Iterator[None]:
+def _signals(process: Process, life: asyncio.Future[None]) -> Iterator[None]:
     """The first signal asks, the second insists."""
 
     def on_signal(number: signal.Signals) -> None:
         if process.stopping.is_set():
             log.warning("stopping_at_once", by=number.name)
-            work.cancel()
+            life.cancel()
         else:
             log.info("stopping", by=number.name)
             process.stopping.set()

@@ -1,0 +1,238 @@
+"""Users as login sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import pymongo
+from pymongo.asynchronous.collection import AsyncCollection
+
+from hubbub.ids import UserId
+from hubbub.mongo import Database, Document, answering
+from services.account.domain import PERSONAL_TOKEN, Selector
+from services.account.store.fields import QUERY_TIMEOUT, TOKENS, find_like
+
+_LOGIN_FIELDS = {
+    "username": 1,
+    "name": 1,
+    "emails": 1,
+    "active": 1,
+    "type": 1,
+    "roles": 1,
+    "services.password.bcrypt": 1,
+    "services.totp": 1,
+    TOKENS: 1,
+    "lastLogin": 1,
+    "defaultRoomsPending": 1,
+}
+
+
+class LoginStore(Protocol):
+    """What login needs of the users.
+
+    Every method raises `Unavailable` when the database is away.
+    """
+
+    async def find_for_login(self, selector: Selector) -> Document | None:
+        """The user that a login names: by exact value, else without regard to case if only one
+        user fits."""
+        ...
+
+    async def find_by_token(self, hashed: str) -> Document | None:
+        """The user that has this login token."""
+        ...
+
+    async def add_token(
+        self, user_id: UserId, hashed: str, *, verified_with: str | None, now: datetime, limit: int
+    ) -> bool:
+        """Give the user a login token, dropping the oldest beyond `limit`.
+
+        False: meanwhile the user is gone, deactivated, or has another password than the one
+        stored as `verified_with` (None: no password was asked for).
+        """
+        ...
+
+    async def note_login(self, user_id: UserId, now: datetime) -> None:
+        """Remember when the user signed in last."""
+        ...
+
+    async def use_code(self, user_id: UserId, step: int) -> bool:
+        """Use up the second factor's code of `step`. False: it, or a later one, was used."""
+        ...
+
+
+class MongoLoginStore:
+    """The store on MongoDB."""
+
+    def __init__(self, database: Database) -> None:
+        self._users: AsyncCollection[Document] = database["users"]
+
+    async def find_for_login(self, selector: Selector) -> Document | None:
+        """See `LoginStore`."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            if selector.kind == "id":
+                return await self._users.find_one({"_id": selector.value}, _LOGIN_FIELDS)
+            return await find_like(self._users, selector.kind, selector.value, _LOGIN_FIELDS)
+
+    async def find_by_token(self, hashed: str) -> Document | None:
+        """See `LoginStore`."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            return await self._users.find_one({TOKENS + ".hashedToken": hashed}, _LOGIN_FIELDS)
+
+    async def add_token(
+        self, user_id: UserId, hashed: str, *, verified_with: str | None, now: datetime, limit: int
+    ) -> bool:
+        """See `LoginStore`."""
+        token = {"when": now, "hashedToken": hashed}
+        match: Document = {"_id": user_id, "active": True}
+        if verified_with is not None:
+            match["services.password.bcrypt"] = verified_with
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            result = await self._users.update_one(
+                match,
+                [{"$set": {TOKENS: _with_token(token, limit), "lastLogin": _minutely(now)}}],
+            )
+        return result.matched_count == 1
+
+    async def exchange_token(
+        self, user_id: UserId, old: str, new: str, *, now: datetime, limit: int
+    ) -> bool:
+        """Replace a login token; a personal one stays beside the new one. False: `old` is gone."""
+        token = {"when": now, "hashedToken": new}
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            result = await self._users.update_one(
+                {"_id": user_id, TOKENS + ".hashedToken": old},
+                [{"$set": {TOKENS: _with_token(token, limit, without=old)}}],
+            )
+        return result.matched_count == 1
+
+    async def note_login(self, user_id: UserId, now: datetime) -> None:
+        """See `LoginStore`."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            await self._users.update_one(
+                {"_id": user_id}, [{"$set": {"lastLogin": _minutely(now)}}]
+            )
+
+    async def use_code(self, user_id: UserId, step: int) -> bool:
+        """See `LoginStore`."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            result = await self._users.update_one(
+                {"_id": user_id, "services.totp.lastStep": {"$not": {"$gte": step}}},
+                {"$set": {"services.totp.lastStep": step}},
+            )
+        return result.matched_count == 1
+
+    async def remove_token(self, user_id: UserId, hashed: str) -> None:
+        """Forget a login token, unless it is a personal one."""
+        gone = {"hashedToken": hashed, "type": {"$ne": PERSONAL_TOKEN}}
+        await self._pull_tokens(user_id, gone)
+
+    async def remove_other_tokens(self, user_id: UserId, hashed: str) -> None:
+        """Forget all login tokens but one, and but the personal ones."""
+        gone = {"hashedToken": {"$ne": hashed}, "type": {"$ne": PERSONAL_TOKEN}}
+        await self._pull_tokens(user_id, gone)
+
+    async def _pull_tokens(self, user_id: UserId, gone: Mapping[str, Any]) -> None:
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            await self._users.update_one({"_id": user_id}, {"$pull": {TOKENS: gone}})
+
+    async def remove_expired_tokens(self, made_before: datetime) -> int:
+        """Forget the login tokens that are older; how many users had some."""
+        with answering():
+            result = await self._users.update_many(
+                {TOKENS + ".when": {"$lt": made_before}},
+                {"$pull": {TOKENS: {"when": {"$lt": made_before}}}},
+            )
+        return result.modified_count
+
+    async def set_password(
+        self, user_id: UserId, stored: str, *, keep_token: str, now: datetime
+    ) -> bool:
+        """Store a new password hash and forget all login tokens but one, in one step."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            result = await self._users.update_one(
+                {"_id": user_id},
+                {
+                    "$set": {"services.password.bcrypt": stored, "_updatedAt": now},
+                    "$unset": {"requirePasswordChange": 1, "requirePasswordChangeReason": 1},
+                    "$pull": {
+                        TOKENS: {
+                            "hashedToken": {"$ne": keep_token},
+                            "type": {"$ne": PERSONAL_TOKEN},
+                        }
+                    },
+                },
+            )
+        return result.matched_count == 1
+
+    async def add_personal_token(self, user_id: UserId, token: Mapping[str, Any]) -> bool:
+        """Add a personal token. False: the user has one of this name, or does not exist."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            result = await self._users.update_one(
+                {
+                    "_id": user_id,
+                    TOKENS: {
+                        "$not": {"$elemMatch": {"type": PERSONAL_TOKEN, "name": token["name"]}}
+                    },
+                },
+                {"$push": {TOKENS: dict(token)}},
+            )
+        return result.matched_count == 1
+
+    async def replace_personal_token(self, user_id: UserId, token: Mapping[str, Any]) -> bool:
+        """Put a personal token in the place of the one with its name. False: there is none."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            result = await self._users.update_one(
+                {
+                    "_id": user_id,
+                    TOKENS: {"$elemMatch": {"type": PERSONAL_TOKEN, "name": token["name"]}},
+                },
+                {"$set": {TOKENS + ".$": dict(token)}},
+            )
+        return result.matched_count == 1
+
+    async def remove_personal_token(self, user_id: UserId, name: str) -> bool:
+        """Forget a personal token. False: there is none of this name."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            result = await self._users.update_one(
+                {"_id": user_id, TOKENS: {"$elemMatch": {"type": PERSONAL_TOKEN, "name": name}}},
+                {"$pull": {TOKENS: {"type": PERSONAL_TOKEN, "name": name}}},
+            )
+        return result.matched_count == 1
+
+    async def personal_tokens(self, user_id: UserId) -> list[Document]:
+        """The user's personal tokens as stored."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            user = await self._users.find_one({"_id": user_id}, {TOKENS: 1})
+        services = (user or {}).get("services", {})
+        tokens = services.get("resume", {}).get("loginTokens", [])
+        return [token for token in tokens if token.get("type") == PERSONAL_TOKEN]
+
+
+def _with_token(token: Mapping[str, Any], limit: int, without: str | None = None) -> Document:
+    """An expression: the tokens and a new one, without the oldest beyond `limit`.
+
+    Personal tokens stay and do not count.
+    """
+    present = {"$ifNull": ["$" + TOKENS, []]}
+    is_personal = {"$eq": ["$$token.type", PERSONAL_TOKEN]}
+    login: dict[str, Any] = {"$not": [is_personal]}
+    if without is not None:
+        login = {"$and": [login, {"$ne": ["$$token.hashedToken", {"$literal": without}]}]}
+    kept: dict[str, Any] = {"$filter": {"input": present, "as": "token", "cond": login}}
+    newest = {"$slice": [kept, -(limit - 1)]} if limit > 1 else []
+    personal = {"$filter": {"input": present, "as": "token", "cond": is_personal}}
+    return {"$concatArrays": [personal, newest, [{"$literal": dict(token)}]]}
+
+
+def _minutely(now: datetime) -> Document:
+    """An expression: `lastLogin`, moved to `now` when it is a minute old, absent or no date."""
+    is_recent = {
+        "$and": [
+            {"$eq": [{"$type": "$lastLogin"}, "date"]},
+            {"$gt": ["$lastLogin", now - timedelta(minutes=1)]},
+        ]
+    }
+    return {"$cond": [is_recent, "$lastLogin", now]}

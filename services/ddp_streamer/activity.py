@@ -1,0 +1,173 @@
+"""Typing and other activity, told by one client to the others in a room. Never stored.
+
+What a client may say is checked here: its own name, in a room that it may access. It travels
+straight between streamers, never back to the socket that said it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+from hubbub.contracts.documents import Paging
+from hubbub.contracts.event_log import EPHEMERAL_SUBJECTS, Header, Kind, room_audience
+from hubbub.contracts.messaging import Messaging
+from hubbub.ddp import ejson
+from hubbub.ddp.stream import stream_frame
+from hubbub.errors import HubbubError
+from services.ddp_streamer.rights import Question, Rights
+
+STREAM: Final = "notify-room"
+_ACTIVITIES: Final = frozenset({"user-typing", "user-recording", "user-uploading"})
+_MAX_EXTRA = 1024  # bytes
+_EQUAL_STATE = 1.0  # seconds between two equal states of one socket and room
+_MAX_REMEMBERED = 64  # states per socket
+_REAL_NAMES = "UI_Use_Real_Name"
+
+Publish = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
+"""Publish on NATS: subject, payload, headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a client says about itself."""
+
+    room_id: str
+    event: str
+    name: str
+    args: tuple[Any, ...]
+    """Behind the name."""
+
+    def derived(self) -> Notice | None:
+        """The same in the other of the two forms: clients know one or the other."""
+        if self.event == "typing":
+            return Notice(
+                self.room_id,
+                "user-activity",
+                self.name,
+                (["user-typing"] if self.args[0] else [], *self.args[1:]),
+            )
+        activities = self.args[0]
+        if activities and "user-typing" not in activities:
+            return None
+        return Notice(self.room_id, "typing", self.name, ("user-typing" in activities,))
+
+    def frame(self) -> bytes:
+        """The message that the others get."""
+        args = ejson.dumps([self.name, *self.args])
+        return stream_frame(STREAM, f"{self.room_id}/{self.event}", args)
+
+
+def notice(params: list[Any]) -> Notice | None:
+    """What the parameters of `stream-notify-room` say; None: nothing that may be passed on."""
+    if len(params) < 3 or not isinstance(params[0], str) or not isinstance(params[1], str):
+        return None
+    room_id, _, event = params[0].partition("/")
+    state = params[2]
+    # Some clients append an empty object or an empty text to everything.
+    extra = params[3] if len(params) > 3 and isinstance(params[3], dict) else None
+    if extra is not None and len(ejson.dumps(extra)) > _MAX_EXTRA:
+        return None
+    rest = () if extra is None else (extra,)
+    if not room_id:
+        return None
+    if event == "typing" and isinstance(state, bool):
+        return Notice(room_id, event, params[1], (state, *rest))
+    if (
+        event == "user-activity"
+        and isinstance(state, list)
+        and len(state) <= len(_ACTIVITIES)
+        and all(isinstance(item, str) and item in _ACTIVITIES for item in state)
+    ):
+        return Notice(room_id, event, params[1], (state, *rest))
+    return None
+
+
+class Writer(Protocol):
+    """A session that says something about its user."""
+
+    typing: dict[tuple[str, str], tuple[bytes, float]] | None
+    document: dict[str, Any]
+
+    @property
+    def user_id(self) -> str | None: ...
+    @property
+    def public_id(self) -> str: ...
+
+
+class Activity:
+    """Passes notices on."""
+
+    def __init__(
+        self,
+        rights: Rights,
+        messaging: Messaging,
+        publish: Publish,
+        *,
+        now: Callable[[], float],
+    ) -> None:
+        self._rights = rights
+        self._messaging = messaging
+        self._publish = publish
+        self._now = now
+        self._real_names: bool | None = None
+
+    def settings_changed(self) -> None:
+        """Read the setting again when it is needed next."""
+        self._real_names = None
+
+    async def write(self, writer: Writer, params: list[Any]) -> None:
+        """Tell the others in the room. What is not allowed has no effect and is no error."""
+        user_id = writer.user_id
+        said = notice(params)
+        if user_id is None or said is None or self._is_repeated(writer, said):
+            return
+        if not await self._is_own_name(writer, said.name):
+            return
+        question = Question("access", user_id, said.room_id)
+        if not await self._rights.learn(question) or writer.user_id != user_id:
+            return
+        for one in (said, said.derived()):
+            if one is not None:
+                await self._tell(writer, one)
+
+    async def _tell(self, writer: Writer, said: Notice) -> None:
+        await self._publish(
+            EPHEMERAL_SUBJECTS + room_audience(said.room_id),
+            said.frame(),
+            {
+                Header.KIND: Kind.FRAME.value,
+                Header.STREAM: STREAM,
+                Header.KEY: quote(f"{said.room_id}/{said.event}", safe="/"),
+                Header.ORIGIN: writer.public_id,
+            },
+        )
+
+    async def _is_own_name(self, writer: Writer, name: str) -> bool:
+        if self._real_names is None:
+            self._real_names = await self._read_setting()
+        field = "name" if self._real_names else "username"
+        return bool(name) and writer.document.get(field) == name
+
+    async def _read_setting(self) -> bool:
+        try:
+            page = await self._messaging.list_public_settings(Paging(count=1), [_REAL_NAMES])
+        except HubbubError:
+            return False  # asked again at the next change of settings; usernames are the rule
+        return any(item.get("_id") == _REAL_NAMES and item.get("value") for item in page.items)
+
+    def _is_repeated(self, writer: Writer, said: Notice) -> bool:
+        """The same state within a second says nothing new."""
+        now = self._now()
+        state = ejson.dumps(said.args)
+        if writer.typing is None:
+            writer.typing = {}
+        before, at = writer.typing.get((said.room_id, said.event), (b"", 0.0))
+        if before == state and now - at < _EQUAL_STATE:
+            return True
+        if len(writer.typing) >= _MAX_REMEMBERED:
+            writer.typing.clear()
+        writer.typing[(said.room_id, said.event)] = state, now
+        return False

@@ -1,0 +1,310 @@
+"""Proof that nothing is missing: holes are filled from the log, tails are checked.
+
+What can hide a loss, and what finds it:
+
+* a hole between two events        the later one names its predecessor        (`Chain`)
+* a lost last event                the hub's watermark, once a second         (`on_watermark`)
+* a cut connection, a stalled loop the log is asked for all tops              (`doubt`)
+* more than the log still has      `first` of the log against what was proven
+* another log under the same name  its creation time, the hub's log epoch
+
+What cannot be proven is *lost*: the receiver is told, and the audience begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hubbub.clock import Clock
+from hubbub.contracts.event_log import CONTROL, Audience, Marker, Watermark
+from hubbub.telemetry.log import get_logger
+from services.ddp_streamer.audiences.chain import Lost
+from services.ddp_streamer.audiences.event import Event
+from services.ddp_streamer.audiences.interest import ALL_ROOMS, Interest, Interests, Receiver
+from services.ddp_streamer.audiences.leaders import Leaders
+from services.ddp_streamer.audiences.log import MAX_SUBJECTS, LogReader, LogState, LogUnavailable
+from services.ddp_streamer.tasks import Tasks
+
+log = get_logger(__name__)
+
+Forward = Callable[[Interest, Sequence[Event]], None]
+
+_PARALLEL_REPAIRS = 8
+_PARALLEL_TOPS = 2
+_WATERMARK_WINDOW: Final = 5.5  # seconds; a watermark lists the tops of the last five
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for what. Seconds."""
+
+    missing: float = 2.0
+    """For an event that must be in the log but is not found there."""
+    unreachable: float = 15.0
+    """For a log that does not answer, while events are held."""
+    tail: float = 0.5
+    """After a watermark, for events that are on their way."""
+    watermark: float = 15.0
+    """Without a watermark the proof of tails is stale: degraded."""
+
+
+def _jitter() -> float:
+    return random.uniform(0.05, 0.5)  # noqa: S311  spreads retries, keeps no secret
+
+
+class Continuity:
+    """Keeps the chains of all interests unbroken, or says that one is lost."""
+
+    def __init__(
+        self,
+        reader: LogReader,
+        interests: Interests,
+        receiver: Receiver,
+        *,
+        tasks: Tasks,
+        forward: Forward,
+        reopen: Callable[[Interest], None],
+        on_gap: Callable[[], None],
+        clock: Clock,
+        patience: Patience,
+    ) -> None:
+        self._reader = reader
+        self._interests = interests
+        self._receiver = receiver
+        self._tasks = tasks
+        self._forward = forward
+        self._reopen = reopen
+        self._on_gap = on_gap
+        self._clock = clock
+        self._patience = patience
+        self.leaders = Leaders()
+        self._doubts = asyncio.Event()
+        self._repairs = asyncio.Semaphore(_PARALLEL_REPAIRS)
+        self._created: str | None = None
+        self._proven = 0  # of every open audience all events up to here have arrived
+        self._watermark_at = clock.monotonic()
+        self._watermark_sequence = 0
+
+    @property
+    def stale(self) -> float:
+        """Seconds by which the watermark is overdue; 0 when all is well."""
+        late = self._clock.monotonic() - self._watermark_at - self._patience.watermark
+        return max(0.0, late)
+
+    # --- holes --------------------------------------------------------------------------------
+
+    def repair(self, interest: Interest) -> None:
+        """The chain of `interest` waits: read the log until it flows. Returns at once."""
+        if interest.repair is None:
+            self._on_gap()
+            interest.repair = self._tasks.start(self._repair(interest), "gap-repair")
+
+    async def _repair(self, interest: Interest) -> None:
+        try:
+            while self._needs_reading(interest):
+                await self._read_on(interest)
+        except Lost as error:
+            self.lose([interest], str(error))
+        finally:
+            interest.repair = None
+
+    async def _read_on(self, interest: Interest) -> None:
+        """Read until the chain flows. Raises: Lost: what is missing cannot be found."""
+        chain = interest.chain
+        missing_since: float | None = None
+        silent_since: float | None = None
+        while self._needs_reading(interest) and chain is interest.chain:
+            await self._receiver.wait_for_room()
+            try:
+                async with self._repairs:
+                    read = await self._reader.behind(interest.audience, chain.last)
+            except LogUnavailable as error:
+                silent_since = silent_since or self._clock.monotonic()
+                if self._clock.monotonic() - silent_since > self._patience.unreachable:
+                    raise Lost(str(error)) from None
+                await self._clock.sleep(_jitter())
+                continue
+            silent_since = None
+            if chain is not interest.chain:
+                return  # it was lost meanwhile and began anew
+            for event in read.events:
+                self._forward(interest, chain.fetched(event))
+            if read.at_end:
+                self._forward(interest, chain.reached_end())
+            if read.events or not read.at_end:
+                missing_since = None
+            elif not chain.flowing:
+                missing_since = missing_since or self._clock.monotonic()
+                if self._clock.monotonic() - missing_since > self._patience.missing:
+                    raise Lost("events are missing in the log")
+                await self._clock.sleep(0.05)
+
+    def _needs_reading(self, interest: Interest) -> bool:
+        return interest in self._interests and interest.is_open and not interest.chain.flowing
+
+    def lose(self, interests: Iterable[Interest], reason: str) -> None:
+        """Continuity of these cannot be proven: tell, and begin anew."""
+        for interest in interests:
+            log.warning("audience_lost", kind=interest.audience.partition(".")[0], reason=reason)
+            was_open = interest.is_open
+            interest.chain.drop_held()
+            if was_open:
+                interest.reset()
+                self._receiver.on_lost(interest.audience)
+                self._reopen(interest)
+
+    def _lose_log(self, reason: str) -> None:
+        """Another log, or another history of it."""
+        self.leaders.restart()
+        self._proven = 0
+        self._created = None
+        self.lose(self._interests, reason)
+
+    # --- tails --------------------------------------------------------------------------------
+
+    def on_marker(self, marker: Marker, sequence: int, *, fresh: bool) -> None:
+        """A hub began to lead. `fresh`: it was not known before."""
+        if self.leaders.is_new_log(marker.log_epoch) or (fresh and marker.resync):
+            self._lose_log("the hub began a new log")
+        self.leaders.mark(marker, sequence)
+        self.leaders.forget_before(self._proven)
+
+    def on_watermark(self, watermark: Watermark) -> None:
+        """How far the log is: whoever is behind half a second later has lost the tail."""
+        now = self._clock.monotonic()
+        late = now - self._watermark_at > _WATERMARK_WINDOW
+        moved = watermark.sequence != self._watermark_sequence
+        self._watermark_at = now
+        self._watermark_sequence = watermark.sequence
+        if self.leaders.is_new_log(watermark.log_epoch):
+            self._lose_log("the hub began a new log")
+            return
+        if watermark.epoch > self.leaders.highest:
+            self._suspect(CONTROL)  # its marker was missed
+        if late and moved:
+            self.doubt("watermarks were missed")
+            return
+        behind = [
+            (Audience(audience), sequence)
+            for audience, sequence in watermark.tops
+            if self._is_behind(Audience(audience), sequence)
+        ]
+        asyncio.get_running_loop().call_later(
+            self._patience.tail, self._check_tails, behind, watermark.sequence
+        )
+
+    def _is_behind(self, audience: Audience, sequence: int) -> bool:
+        interest = self._followed(audience)
+        return interest is not None and interest.is_open and interest.chain.last < sequence
+
+    def _followed(self, audience: Audience) -> Interest | None:
+        exact = self._interests.get(audience)
+        if exact is None and audience.startswith("room."):
+            return self._interests.get(ALL_ROOMS)
+        return exact
+
+    def _check_tails(self, behind: list[tuple[Audience, int]], sequence: int) -> None:
+        for audience, top in behind:
+            interest = self._followed(audience)
+            if interest is None or not interest.is_open or interest.chain.last >= top:
+                continue
+            self._forward(interest, interest.chain.prove(top))
+            if not interest.chain.flowing:
+                self.repair(interest)
+        if not self._doubts.is_set():
+            self._proven = max(self._proven, sequence)
+
+    def _suspect(self, audience: Audience) -> None:
+        interest = self._interests.get(audience)
+        if interest is not None and interest.is_open:
+            interest.chain.suspect()
+            self.repair(interest)
+
+    # --- everything ---------------------------------------------------------------------------
+
+    def doubt(self, reason: str) -> None:
+        """Anything may have been missed: hold every audience until its top is known."""
+        log.info("continuity_in_doubt", reason=reason, audiences=len(self._interests))
+        for interest in self._interests:
+            if interest.is_open:
+                interest.chain.suspect()
+        self._doubts.set()
+
+    async def watch_doubts(self) -> None:
+        """Prove all audiences whenever there is a doubt; runs until cancelled."""
+        while True:
+            await self._doubts.wait()
+            self._doubts.clear()
+            silent_since: float | None = None
+            while not self._doubts.is_set():
+                try:
+                    await self._prove_all()
+                    break
+                except LogUnavailable as error:
+                    now = self._clock.monotonic()
+                    silent_since = silent_since or now
+                    if now - silent_since > self._patience.unreachable:
+                        self.lose(self._interests, str(error))
+                        break
+                    await self._clock.sleep(_jitter())
+
+    async def wait_for_log(self) -> LogState:
+        """The log's state, as soon as there is a log."""
+        complained = False
+        while True:
+            try:
+                state = await self._reader.state()
+            except LogUnavailable as error:
+                if not complained:
+                    log.warning("waiting_for_event_log", reason=str(error))
+                complained = True
+                await self._clock.sleep(0.25)
+                continue
+            self._created = state.created
+            self._proven = max(self._proven, state.last)
+            return state
+
+    async def _prove_all(self) -> None:
+        """Raises: LogUnavailable."""
+        state = await self._reader.state()
+        if self._created not in (None, state.created) or state.last < self._proven:
+            self._lose_log("the log was replaced")
+        elif state.first > self._proven + 1:
+            self.lose(self._interests, "the log's window has passed")
+        self._created = state.created
+        gate = asyncio.Semaphore(_PARALLEL_TOPS)
+        # Markers first: they decide which of the other events count.
+        await self._prove([CONTROL], gate)
+        control = self._interests.get(CONTROL)
+        if control is not None and control.repair is not None:
+            await asyncio.wait([control.repair])
+        audiences = [interest.audience for interest in self._interests if interest.is_open]
+        chunks = [
+            audiences[start : start + MAX_SUBJECTS]
+            for start in range(0, len(audiences), MAX_SUBJECTS)
+        ]
+        outcomes = await asyncio.gather(
+            *(self._prove(chunk, gate) for chunk in chunks), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+        self._proven = max(self._proven, state.last)
+
+    async def _prove(self, audiences: Sequence[Audience], gate: asyncio.Semaphore) -> None:
+        exact = [audience for audience in audiences if audience != ALL_ROOMS]
+        async with gate:
+            tops = await self._reader.tops(exact) if exact else {}
+        for audience in audiences:
+            interest = self._interests.get(audience)
+            if interest is None or not interest.is_open:
+                continue
+            if audience != ALL_ROOMS:
+                top = tops.get(audience)
+                self._forward(interest, interest.chain.prove(0 if top is None else top.sequence))
+            if not interest.chain.flowing:
+                self.repair(interest)

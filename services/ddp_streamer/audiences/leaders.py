@@ -1,0 +1,47 @@
+"""Which hub's events count, and whether the log is still the same log. Pure."""
+
+from __future__ import annotations
+
+from hubbub.contracts.event_log import Epochs, Marker
+from services.ddp_streamer.audiences.event import Event
+
+
+class Leaders:
+    """What markers and events told about the hubs that lead, and about the log's continuity."""
+
+    def __init__(self) -> None:
+        self._epochs = Epochs()
+        self.highest = 0
+        """The highest epoch that was seen."""
+        self.log_epoch: str | None = None
+        """Name of the log's continuity; None: not told yet."""
+
+    def counts(self, event: Event) -> bool:
+        """Whether `event` is of the hub that led at its place in the log.
+
+        An event of an unknown higher epoch proves a marker in front of it that was not seen:
+        from here on lower epochs do not count either way.
+        """
+        if event.epoch > self.highest:
+            self.highest = event.epoch
+            self._epochs.mark(event.epoch, event.sequence)
+        return self._epochs.counts(event.epoch, event.sequence)
+
+    def is_new_log(self, log_epoch: str) -> bool:
+        """Whether positions of before prove nothing any more; takes note of the new name."""
+        before, self.log_epoch = self.log_epoch, log_epoch
+        return before is not None and before != log_epoch
+
+    def mark(self, marker: Marker, sequence: int) -> None:
+        """A leader begins at `sequence`."""
+        self.highest = max(self.highest, marker.epoch)
+        self._epochs.mark(marker.epoch, sequence)
+
+    def forget_before(self, sequence: int) -> None:
+        """Drop what can no longer matter: no event from before `sequence` will come."""
+        self._epochs.forget_before(sequence)
+
+    def restart(self) -> None:
+        """The log was replaced: its sequences mean something else now."""
+        self._epochs = Epochs()
+        self.highest = 0

@@ -1,0 +1,394 @@
+"""From an event to the sockets that get it.
+
+An event's frame is built once and the same object is queued to every socket. What an event
+does to rights (a membership ends, a room's access changes) is done in its place among the
+events of its audience, before anything behind it is delivered.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+from pydantic import ValidationError
+
+from hubbub.contracts.event_log import (
+    EVERYONE,
+    LOGGED,
+    PRESENCE,
+    AccountChanged,
+    Audience,
+    Header,
+    Kind,
+    MembershipBegan,
+    MembershipEnded,
+    RightsChanged,
+    RoomAccessChanged,
+    decode_control,
+    room_of,
+    user_of,
+)
+from hubbub.contracts.messaging import Messaging
+from hubbub.telemetry.log import get_logger
+from services.ddp_streamer.audiences import Event
+from services.ddp_streamer.fanout.memberships import Following, Memberships
+from services.ddp_streamer.fanout.my_messages import PublicRooms, my_message
+from services.ddp_streamer.fanout.people import People, Person
+from services.ddp_streamer.fanout.presence_watch import PresenceWatch
+from services.ddp_streamer.fanout.queue import WorkQueue
+from services.ddp_streamer.fanout.recipients import Listening, Topic
+from services.ddp_streamer.fanout.rooms_changed import RoomsChanged, send_to
+from services.ddp_streamer.fanout.topics import Topics
+from services.ddp_streamer.frames import SharedFrame
+from services.ddp_streamer.metrics import StreamerMetrics
+from services.ddp_streamer.tasks import Tasks
+
+log = get_logger(__name__)
+
+_EPHEMERAL_USER_EVENTS = frozenset(
+    {"message", "notification", "uiInteraction", "webrtc", "otr", "userData", "e2ekeyRequest"}
+)
+_EPHEMERAL_ROOM_EVENTS = frozenset({"user-activity", "typing"})
+_BETWEEN_PAUSES: Final = 31  # recipients between two points where others may run, less one
+_SAMPLE: Final = 15  # one event in sixteen is timed
+
+
+class Rights(Protocol):
+    """What fan-out asks and tells about rights."""
+
+    def known_access(self, user_id: str, room_id: str) -> bool | None:
+        """A remembered answer to "may this user follow this room", or None."""
+        ...
+
+    async def learn_access(self, user_id: str, room_id: str) -> bool:
+        """Ask. Raises: Unavailable, Timeout: nobody answered for long."""
+        ...
+
+    def membership_changed(self, user_id: str, room_id: str) -> None: ...
+    def room_changed(self, room_id: str) -> None: ...
+    def account_changed(self, user_id: str) -> None: ...
+    def rights_changed(self, what: str) -> None: ...
+
+
+class Consequences(Protocol):
+    """What has to happen to sessions because of an event; it happens beside the fan-out."""
+
+    def account_changed(self, user_id: str) -> None:
+        """Tokens, roles or the active flag of a user changed."""
+        ...
+
+    def room_access_changed(self, room_id: str, sequence: int) -> None:
+        """Judge the subscriptions of this room again; until then they get nothing.
+
+        What the log has behind `sequence` is theirs if they may have it.
+        """
+        ...
+
+    def rights_changed(self, what: str) -> None:
+        """Roles, permissions or settings changed."""
+        ...
+
+    def user_data_changed(self, user_id: str, payload: bytes) -> None:
+        """The user's own document changed; `payload` is the `userData` frame."""
+        ...
+
+
+class Fanout:
+    """The receiver of all events, and the register of who listens to what."""
+
+    def __init__(
+        self,
+        messaging: Messaging,
+        rights: Rights,
+        metrics: StreamerMetrics,
+        *,
+        tasks: Tasks,
+        max_watched: int = 10_000,
+        coalesce_seconds: float = 0.5,
+        queue: WorkQueue | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._messaging = messaging
+        self._rights = rights
+        self._metrics = metrics
+        self._tasks = tasks
+        self._queue = queue or WorkQueue()
+        self.topics = Topics()
+        self.people = People()
+        self.presence = PresenceWatch(now=now, max_watched=max_watched)
+        self.public_rooms = PublicRooms(
+            self.people, known=rights.known_access, learn=rights.learn_access, tasks=tasks
+        )
+        self._rooms_changed = RoomsChanged(
+            self.people, self.topics, add_work=self._queue.add, pause=coalesce_seconds
+        )
+        self._consequences: Consequences | None = None
+        self.memberships: Memberships
+        self._events = 0
+        self._stream_counters = {
+            stream: metrics.events_received.labels(stream) for stream in _STREAMS
+        }
+        self._delivered = {
+            stream: metrics.deliveries_by_stream.labels(stream) for stream in _STREAMS
+        }
+        self._latency = {
+            stage: metrics.delivery_latency.labels(stage)
+            for stage in ("commit_to_hub", "hub_to_streamer", "total")
+        }
+        self._self_filtered = metrics.filtered.labels("self")
+
+    def connect(self, audiences: Following, consequences: Consequences) -> None:
+        """Join the rooms that need each other; once, before the first event."""
+        self._consequences = consequences
+        self.memberships = Memberships(
+            self._messaging,
+            audiences,
+            self.people,
+            self._queue,
+            deliver=self.deliver_to_person,
+            tasks=self._tasks,
+        )
+
+    # --- the receiver's side ------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        return self._queue.full
+
+    async def wait_for_room(self) -> None:
+        await self._queue.wait_for_room()
+
+    def on_event(self, event: Event, *, wildcard: bool) -> None:
+        self._queue.add(self._work(event, wildcard=wildcard), len(event.payload))
+
+    def on_ephemeral(self, event: Event) -> None:
+        if _may_be_ephemeral(event):
+            self._queue.add(self._ephemeral_work(event), len(event.payload))
+        else:
+            log.warning("forbidden_ephemeral_event", stream=event.stream)
+
+    def on_lost(self, audience: Audience) -> None:
+        for session in self._concerned_by(audience):
+            session.end_lost()
+        user_id, room_id = user_of(audience), room_of(audience)
+        if user_id is not None:
+            self._rights.account_changed(user_id)
+            self._told().account_changed(user_id)
+        elif audience == EVERYONE:
+            self._rights.rights_changed("all")
+        elif room_id is not None and room_id != "*":
+            self._rights.room_changed(room_id)
+
+    def when_delivered(self, function: Callable[[], None]) -> None:
+        """Call `function` when everything that arrived until now has been delivered."""
+        self._queue.call(function)
+
+    # --- events -------------------------------------------------------------------------------
+
+    def _work(self, event: Event, *, wildcard: bool) -> Iterator[None]:
+        if event.kind is Kind.CONTROL:
+            self._control(event, wildcard=wildcard)
+        elif wildcard:
+            if event.stream == "room-messages" and event.kind is Kind.FRAME:
+                yield from self.public_rooms.deliver(event)
+        elif event.kind is Kind.ARGS:
+            room_id = room_of(event.audience)
+            if event.key == "rooms-changed" and room_id is not None:
+                yield from self._rooms_changed.deliver(room_id, event.payload)
+        else:
+            yield from self._frame_work(event)
+
+    def _frame_work(self, event: Event) -> Iterator[None]:
+        begun = time.perf_counter()
+        self._count(event.stream)
+        listeners = self.topics.listeners((event.stream, event.key))
+        count = len(listeners)
+        if listeners:
+            topic = (event.stream, event.key)
+            yield from self._spread(SharedFrame(event.payload), topic, None)
+        if event.stream == "room-messages":
+            frame: SharedFrame | None = None
+            for person in list(self.people.in_room(event.key)):
+                if not person.my_messages:
+                    continue
+                frame = frame or my_message(event, participant=True)
+                for recipient in list(person.my_messages):
+                    recipient.send_shared(frame)
+                count += len(person.my_messages)
+                yield
+        elif event.stream == "notify-user" and event.key.endswith("/userData"):
+            user_id = user_of(event.audience)
+            if user_id is not None:
+                self._told().user_data_changed(user_id, event.payload)
+        self._measure(event, count, begun)
+
+    def _ephemeral_work(self, event: Event) -> Iterator[None]:
+        self._count(event.stream)
+        if event.audience == PRESENCE:
+            found = self.presence.deliver(event)
+            if found is not None:
+                frame, recipients = found
+                for index, recipient in enumerate(recipients):
+                    recipient.send_shared(frame)
+                    if index & _BETWEEN_PAUSES == _BETWEEN_PAUSES:
+                        yield
+            return
+        droppable = event.stream == "notify-room"
+        frame = SharedFrame(event.payload, droppable=droppable)
+        topic = (event.stream, event.key)
+        yield from self._spread(frame, topic, event.headers.get(Header.ORIGIN))
+
+    def _spread(self, frame: SharedFrame, topic: Topic, origin: str | None) -> Iterator[None]:
+        """Queue `frame` to the listeners of `topic`, but not to the connection `origin`."""
+        listeners = self.topics.listeners(topic)
+        paused = False
+        sent = 0
+        for index, recipient in enumerate(tuple(listeners)):
+            # During a pause sessions may have ended, or lost the right to listen.
+            if paused and recipient not in self.topics.listeners(topic):
+                continue
+            if origin is not None and recipient.connection_id == origin:
+                self._self_filtered.inc()
+                continue
+            recipient.send_shared(frame)
+            sent += 1
+            if index & _BETWEEN_PAUSES == _BETWEEN_PAUSES:
+                paused = True
+                yield
+        self._delivered.get(topic[0], self._delivered["other"]).inc(sent)
+
+    def deliver_to_person(self, person: Person, event: Event) -> None:
+        """Give one event of a room to a member who follows all rooms (a replay for a joiner)."""
+        if event.kind is Kind.FRAME and event.stream == "room-messages":
+            if person.my_messages:
+                frame = my_message(event, participant=True)
+                for recipient in list(person.my_messages):
+                    recipient.send_shared(frame)
+        elif event.kind is Kind.ARGS and event.key == "rooms-changed":
+            send_to(person, self.topics, event.key, event.payload)
+
+    # --- control ------------------------------------------------------------------------------
+
+    def _control(self, event: Event, *, wildcard: bool) -> None:
+        try:
+            control = decode_control(event.payload)
+        except ValidationError:
+            log.warning("bad_control_event", audience=event.audience.partition(".")[0])
+            return
+        match control:
+            case RoomAccessChanged():
+                self._rights.room_changed(control.room_id)
+                if not wildcard:
+                    self._told().room_access_changed(control.room_id, event.sequence)
+            case MembershipEnded():
+                self._rights.membership_changed(control.user_id, control.room_id)
+                if not wildcard:
+                    self._membership_ended(control, event)
+            case MembershipBegan():
+                self._rights.membership_changed(control.user_id, control.room_id)
+                self.memberships.began(control, event.sequence)
+            case AccountChanged():
+                self._rights.account_changed(control.user_id)
+                self._told().account_changed(control.user_id)
+            case RightsChanged():
+                self._rights.rights_changed(control.what)
+                self._told().rights_changed(control.what)
+            case _:
+                log.warning("misplaced_control_event", type=control.type)
+
+    def _membership_ended(self, ended: MembershipEnded, event: Event) -> None:
+        person = self.people.get(ended.user_id)
+        if person is None:
+            return
+        if user_of(event.audience) is not None:
+            # The room's own audience says it in the right place; this copy is for those who do
+            # not hear the room yet, because the memberships are being read.
+            if person.journal is not None:
+                self.memberships.ended(ended.user_id, ended.room_id, event.sequence)
+            return
+        self.memberships.ended(ended.user_id, ended.room_id, event.sequence)
+        for session in list(person.sessions):
+            session.end_room(ended.room_id)
+
+    # --- helpers ------------------------------------------------------------------------------
+
+    def _concerned_by(self, audience: Audience) -> set[Listening]:
+        """The sessions that may have missed something of `audience`."""
+        user_id, room_id = user_of(audience), room_of(audience)
+        if user_id is not None:
+            person = self.people.get(user_id)
+            return set() if person is None else set(person.sessions)
+        if room_id == "*":
+            return {s for person in self.people for s in person.my_messages.values()}
+        if room_id is not None:
+            return {session for _, session in self.topics.of_room(room_id)} | {
+                session for person in self.people.in_room(room_id) for session in person.sessions
+            }
+        if audience == LOGGED:
+            return self.topics.of_streams(frozenset({"notify-logged", "roles"}))
+        if audience == EVERYONE:
+            return self.topics.of_streams(frozenset({"notify-all", "apps"}))
+        return set()
+
+    def _told(self) -> Consequences:
+        if self._consequences is None:
+            raise RuntimeError("not connected")
+        return self._consequences
+
+    def _count(self, stream: str) -> None:
+        self._stream_counters.get(stream, self._stream_counters["other"]).inc()
+
+    def _measure(self, event: Event, count: int, begun: float) -> None:
+        self._metrics.fanout_recipients.observe(count)
+        self._events += 1
+        if self._events & _SAMPLE or not count:
+            return
+        self._metrics.fanout_duration.observe(time.perf_counter() - begun)
+        now = time.time() * 1000
+        committed, published = event.committed, event.published
+        if committed is not None and published is not None:
+            self._observe("commit_to_hub", published - committed)
+            self._observe("hub_to_streamer", now - published)
+            self._observe("total", now - committed)
+
+    def _observe(self, stage: str, milliseconds: float) -> None:
+        if milliseconds < 0:
+            self._metrics.clock_skew.inc()
+        self._latency[stage].observe(max(0.0, milliseconds) / 1000)
+
+
+_STREAMS: Final = (
+    "room-messages",
+    "notify-user",
+    "notify-room",
+    "notify-logged",
+    "notify-all",
+    "roles",
+    "room-data",
+    "user-presence",
+    "other",
+)
+
+
+def _may_be_ephemeral(event: Event) -> bool:
+    """Whoever may publish there can fake a typing notice, and never a stored event."""
+    if event.kind is not Kind.FRAME:
+        return False
+    _, _, name = event.key.partition("/")
+    if event.audience == PRESENCE:
+        return event.stream == "user-presence"
+    room_id, user_id = room_of(event.audience), user_of(event.audience)
+    if room_id is not None:
+        return (
+            event.stream == "notify-room"
+            and name in _EPHEMERAL_ROOM_EVENTS
+            and event.key == f"{room_id}/{name}"
+        )
+    if user_id is not None:
+        return (
+            event.stream == "notify-user"
+            and name in _EPHEMERAL_USER_EVENTS
+            and event.key == f"{user_id}/{name}"
+        )
+    return False

@@ -1,0 +1,72 @@
+"""What fan-out needs of a session and its connection. Who has which is decided elsewhere."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from hubbub.contracts.event_log import Kind, MembershipEnded, decode_control
+from services.ddp_streamer.audiences import Event
+from services.ddp_streamer.frames import SharedFrame
+
+Topic = tuple[str, str]
+"""A stream's name without `stream-`, and an event name."""
+
+MY_MESSAGES: Topic = ("room-messages", "__my_messages__")
+ROOM_STREAMS = ("room-messages", "notify-room", "room-data")
+"""Streams whose event names begin with a room's id, and that need access to the room."""
+
+
+def room_of_topic(topic: Topic) -> str | None:
+    """The room that `topic` is about, or None."""
+    stream, key = topic
+    if stream not in ROOM_STREAMS or topic == MY_MESSAGES:
+        return None
+    return key.partition("/")[0] if stream == "notify-room" else key
+
+
+def membership_end(event: Event) -> MembershipEnded | None:
+    """The end of a membership, if that is what `event` tells."""
+    if event.kind is not Kind.CONTROL:
+        return None
+    try:
+        control = decode_control(event.payload)
+    except ValidationError:
+        return None
+    return control if isinstance(control, MembershipEnded) else None
+
+
+class Recipient(Protocol):
+    """A connection, as a place to put frames."""
+
+    @property
+    def connection_id(self) -> str:
+        """Public id of the connection."""
+        ...
+
+    def send(self, message: bytes) -> None:
+        """Queue a message for this connection alone."""
+        ...
+
+    def send_shared(self, frame: SharedFrame) -> bool:
+        """Queue a shared frame; False when it was not queued."""
+        ...
+
+
+class Listening(Protocol):
+    """A session, as fan-out sees it."""
+
+    @property
+    def recipient(self) -> Recipient: ...
+
+    @property
+    def user_id(self) -> str | None: ...
+
+    def end_room(self, room_id: str) -> None:
+        """The user lost this room: end the subscriptions that show it, saying `not-allowed`."""
+        ...
+
+    def end_lost(self) -> None:
+        """Events of this session are missing for good: its client has to come anew."""
+        ...

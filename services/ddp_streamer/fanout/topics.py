@@ -1,0 +1,69 @@
+"""Who listens to what: sets of sessions by stream and event name."""
+
+from __future__ import annotations
+
+from sys import intern
+
+from services.ddp_streamer.fanout.recipients import Listening, Recipient, Topic, room_of_topic
+
+Listeners = dict[Recipient, Listening]
+"""Connections in the order in which they began to listen. One entry per socket, however many
+subscriptions of it want the same."""
+
+_NOBODY: Listeners = {}
+
+
+class Topics:
+    """The listeners of every topic, and the topics of every room."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[Topic, Listeners] = {}
+        self._by_room: dict[str, set[Topic]] = {}
+
+    def __len__(self) -> int:
+        return len(self._listeners)
+
+    def add(self, topic: Topic, session: Listening) -> None:
+        """`session` listens from now on. Repeating it changes nothing."""
+        listeners = self._listeners.get(topic)
+        if listeners is None:
+            topic = (intern(topic[0]), intern(topic[1]))
+            listeners = self._listeners[topic] = {}
+            room_id = room_of_topic(topic)
+            if room_id is not None:
+                self._by_room.setdefault(room_id, set()).add(topic)
+        listeners[session.recipient] = session
+
+    def remove(self, topic: Topic, session: Listening) -> None:
+        """`session` listens no longer. It need not have listened."""
+        listeners = self._listeners.get(topic)
+        if listeners is None or listeners.pop(session.recipient, None) is None or listeners:
+            return
+        del self._listeners[topic]
+        room_id = room_of_topic(topic)
+        if room_id is not None:
+            topics = self._by_room[room_id]
+            topics.discard(topic)
+            if not topics:
+                del self._by_room[room_id]
+
+    def listeners(self, topic: Topic) -> Listeners:
+        """Who listens to `topic`; not to be changed."""
+        return self._listeners.get(topic, _NOBODY)
+
+    def of_room(self, room_id: str) -> list[tuple[Topic, Listening]]:
+        """Every pair of a topic of this room and a session that listens to it."""
+        return [
+            (topic, session)
+            for topic in self._by_room.get(room_id, ())
+            for session in self._listeners[topic].values()
+        ]
+
+    def of_streams(self, streams: frozenset[str]) -> set[Listening]:
+        """The sessions that listen to anything of `streams`."""
+        return {
+            session
+            for (stream, _), listeners in self._listeners.items()
+            if stream in streams
+            for session in listeners.values()
+        }

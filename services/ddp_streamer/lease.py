@@ -1,0 +1,71 @@
+"""This streamer's proof of life: a key that vanishes when it is not renewed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final
+
+from nats.errors import Error as NatsError
+from nats.js.api import KeyValueConfig, StorageType
+from nats.js.errors import BucketNotFoundError, NotFoundError
+from nats.js.kv import KeyValue
+
+from hubbub.bus.connection import Connection
+from hubbub.clock import Clock, SystemClock
+from hubbub.contracts.presence import INSTANCES_BUCKET
+from hubbub.telemetry.log import get_logger
+
+log = get_logger(__name__)
+
+RENEW_INTERVAL: Final = 5.0  # seconds
+_TTL: Final = 15.0  # seconds
+
+
+class InstanceLease:
+    """The key of one streamer in the bucket of instances."""
+
+    def __init__(
+        self, client: Connection, instance: str, boot_id: str, *, clock: Clock | None = None
+    ) -> None:
+        self._client = client
+        self._instance = instance
+        self._value = boot_id.encode()
+        self._clock = clock or SystemClock()
+        self._bucket: KeyValue | None = None
+
+    async def run(self) -> None:
+        """Renew until cancelled, and give up the key then."""
+        failing = False
+        while True:
+            try:
+                await self._renew()
+                failing = False
+            except (NatsError, TimeoutError) as error:
+                self._bucket = None  # it may have been lost; it holds nothing that lasts
+                if not failing:
+                    log.warning("lease_not_renewed", reason=str(error) or type(error).__name__)
+                failing = True
+            await self._clock.sleep(1.0 if failing else RENEW_INTERVAL)
+
+    async def end(self) -> None:
+        """Give up the key: this streamer has told presence of all its sockets."""
+        if self._bucket is not None:
+            with contextlib.suppress(NatsError, TimeoutError):
+                await self._bucket.delete(self._instance)
+
+    async def _renew(self) -> None:
+        if self._bucket is None:
+            self._bucket = await self._open()
+        await asyncio.wait_for(self._bucket.put(self._instance, self._value), RENEW_INTERVAL)
+
+    async def _open(self) -> KeyValue:
+        stream = self._client.jetstream()
+        try:
+            return await stream.key_value(INSTANCES_BUCKET)
+        except (BucketNotFoundError, NotFoundError):
+            return await stream.create_key_value(
+                KeyValueConfig(
+                    bucket=INSTANCES_BUCKET, history=1, ttl=_TTL, storage=StorageType.MEMORY
+                )
+            )

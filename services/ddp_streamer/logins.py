@@ -1,0 +1,347 @@
+"""Who a session is: login, logout, changed tokens, revoked tokens, the user's own document.
+
+A login that cannot be decided is held, not refused: an error to the automatic login after a
+reconnect ends some clients, and a close without an answer makes others wait for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+import orjson
+
+from hubbub.clock import Clock, SystemClock
+from hubbub.contracts.account import Account, LoginResult
+from hubbub.contracts.event_log import Audience, user_audience
+from hubbub.ddp import ejson, messages
+from hubbub.ddp.messages import Method
+from hubbub.ddp.stream import args_of, stream_frame
+from hubbub.errors import BadRequest, HubbubError, NotAllowed, Timeout, Unauthenticated, Unavailable
+from hubbub.ids import UserId
+from hubbub.telemetry.log import get_logger
+from services.ddp_streamer.fanout import Fanout
+from services.ddp_streamer.metrics import StreamerMetrics
+from services.ddp_streamer.presence_link import PresenceLink
+from services.ddp_streamer.session import POLICY, Reply, Session
+from services.ddp_streamer.tasks import Tasks
+
+log = get_logger(__name__)
+
+_OWN_FIELDS: Final = ("username", "name", "emails")
+"""What a client may know of its own user by the collection `users`."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0  # seconds between two attempts of a held login
+_LOGOUT_PATIENCE = 20.0  # seconds
+_CHECK_PAUSE = 1.0  # seconds between two attempts to look at tokens
+
+
+class Routes(Protocol):
+    """What a login needs of `Audiences`."""
+
+    def acquire_now(self, audience: Audience) -> bool: ...
+    async def acquire(self, audiences: Iterable[Audience], *, timeout: float = 10.0) -> None: ...
+    def release(self, audience: Audience) -> None: ...
+    async def changed_lately(self, audience: Audience) -> bool: ...
+
+
+class Logins:
+    """Signs sessions in and out."""
+
+    def __init__(
+        self,
+        account: Account,
+        fanout: Fanout,
+        routes: Routes,
+        presence: PresenceLink,
+        metrics: StreamerMetrics,
+        *,
+        tasks: Tasks,
+        hold_seconds: float = 120.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._account = account
+        self._fanout = fanout
+        self._routes = routes
+        self._presence = presence
+        self._metrics = metrics
+        self._tasks = tasks
+        self._hold = hold_seconds
+        self._clock = clock or SystemClock()
+        self._checking: dict[str, bool] = {}  # user id → look again afterwards
+
+    # --- methods ------------------------------------------------------------------------------
+
+    async def login(self, session: Session, method: Method) -> Reply:
+        """Raises: HubbubError: refused, or not decided within the time that it is held."""
+        parameters = method.params[0] if method.params else None
+        if not isinstance(parameters, dict):
+            raise BadRequest("Match failed", code=400)
+        try:
+            result = await self._held(session, parameters)
+        except HubbubError as error:
+            outcome = "unavailable" if isinstance(error, Unavailable | Timeout) else "refused"
+            self._metrics.logins.labels(_variant(parameters), outcome).inc()
+            raise
+        self._metrics.logins.labels(result.type, "ok").inc()
+        return Reply(_answer(result), lambda: self._presence.opened(session))
+
+    async def logout(self, session: Session, _: Method) -> Reply:
+        """Raises: Unavailable, Timeout: the token could not be removed; nothing has changed."""
+        user_id = session.user_id
+        if user_id is None:
+            return Reply()
+        if not session.personal_token:
+            token = session.hashed_token
+            await self._patiently(
+                lambda: self._account.logout(UserId(user_id), token), _LOGOUT_PATIENCE
+            )
+        self.leave(session, answer=True)
+        session.send(messages.removed("users", user_id))
+        return Reply()
+
+    async def new_token(self, session: Session, _: Method) -> Reply:
+        """Exchange the socket's token. Raises: NotAllowed: nobody is signed in; HubbubError."""
+        user_id = session.user_id
+        if user_id is None:
+            raise NotAllowed("You are not logged in.", code=403)
+        result = await self._account.new_token(UserId(user_id), session.hashed_token)
+        session.hashed_token = result.hashed_token
+        return Reply({**_answer(result), "type": "resume"})
+
+    async def remove_other_tokens(self, session: Session, _: Method) -> Reply:
+        """Sign the user out everywhere else. Raises: NotAllowed; HubbubError."""
+        user_id = session.user_id
+        if user_id is None:
+            raise NotAllowed("You are not logged in.", code=403)
+        await self._account.remove_other_tokens(UserId(user_id), session.hashed_token)
+        return Reply()
+
+    # --- entering and leaving -----------------------------------------------------------------
+
+    async def _held(self, session: Session, parameters: dict[str, Any]) -> LoginResult:
+        """Log in as soon as it can be decided. The session is signed in when this returns."""
+        begun = self._clock.monotonic()
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                address = session.connection.peer.address or ""
+                result = await self._account.login(parameters, address)
+                await self._enter(session, result)
+            except (Unavailable, Timeout) as error:
+                if self._clock.monotonic() - begun + pause > self._hold:
+                    log.warning("login_not_decided", reason=type(error).__name__)
+                    self._close_soon(session)
+                    raise Unavailable(
+                        "Login temporarily unavailable",
+                        code=503,
+                        details={"retryAfter": random.randint(2, 8)},  # noqa: S311
+                    ) from None
+            else:
+                return result
+            await self._clock.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def _enter(self, session: Session, result: LoginResult) -> None:
+        """Raises: Unavailable: the user's events cannot be routed now."""
+        audience = user_audience(result.user_id)
+        if session.user_id == result.user_id:
+            session.hashed_token = result.hashed_token
+            session.personal_token = result.personal
+            return
+        changed_lately = False
+        if not self._routes.acquire_now(audience):
+            await self._routes.acquire([audience])
+            changed_lately = await self._changed_lately(audience)
+        if session.closed:
+            self._routes.release(audience)
+            return
+        if session.person is not None:
+            self.leave(session, answer=True)
+        session.hashed_token = result.hashed_token
+        session.personal_token = result.personal
+        session.document = {key: result.user[key] for key in _OWN_FIELDS if key in result.user}
+        session.person = self._fanout.people.enter(result.user_id, session)
+        session.connection.authenticated = True
+        session.send(messages.added("users", result.user_id, session.document))
+        if changed_lately:
+            self.account_changed(result.user_id)
+
+    async def _changed_lately(self, audience: Audience) -> bool:
+        """Whether a token that was good a moment ago may have been revoked before its user's
+        events were routed: that would be told no more."""
+        try:
+            return await self._routes.changed_lately(audience)
+        except Unavailable:
+            return True
+        except BaseException:
+            self._routes.release(audience)
+            raise
+
+    def leave(self, session: Session, *, answer: bool) -> None:
+        """The session is nobody's from now on. `answer`: its subscriptions end with `nosub`."""
+        person = session.person
+        if person is None:
+            return
+        self._presence.closed(session)
+        session.end_all(answer=answer)
+        session.person = None
+        session.hashed_token = ""
+        session.personal_token = False
+        session.document = {}
+        session.connection.authenticated = False
+        self._fanout.people.leave(person, session)
+        self._routes.release(user_audience(person.user_id))
+
+    def _close_soon(self, session: Session) -> None:
+        asyncio.get_running_loop().call_later(
+            random.uniform(2.0, 8.0),  # noqa: S311
+            session.connection.close,
+            1013,
+            "TRY_AGAIN_LATER",
+        )
+
+    async def _patiently(self, call: Callable[[], Any], patience: float) -> None:
+        begun = self._clock.monotonic()
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await call()
+            except (Unavailable, Timeout):
+                if self._clock.monotonic() - begun + pause > patience:
+                    raise
+            else:
+                return
+            await self._clock.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    # --- revocation ---------------------------------------------------------------------------
+
+    def account_changed(self, user_id: str) -> None:
+        """Tokens, roles or the active flag changed: look at the tokens of this user's sockets."""
+        if user_id in self._checking:
+            self._checking[user_id] = True
+        elif self._fanout.people.get(user_id) is not None:
+            self._checking[user_id] = False
+            self._tasks.spawn(self._check_tokens(user_id), "check-tokens")
+
+    async def _check_tokens(self, user_id: str) -> None:
+        try:
+            while True:
+                self._checking[user_id] = False
+                while not await self._all_checked(user_id):
+                    await self._clock.sleep(_CHECK_PAUSE)
+                if not self._checking[user_id]:
+                    return
+        finally:
+            del self._checking[user_id]
+
+    async def _all_checked(self, user_id: str) -> bool:
+        """Verify each token once; False when not all sessions could be judged.
+
+        Those that are about to change their token are left alone until they have: what the log
+        says may be about that change, and their clients are owed an answer first.
+        """
+        everybody_asked = True
+        person = self._fanout.people.get(user_id)
+        by_token: dict[str, list[Session]] = {}
+        for session in list(person.sessions) if person is not None else ():
+            if not isinstance(session, Session):
+                continue
+            if session.in_login:
+                everybody_asked = False
+            else:
+                by_token.setdefault(session.hashed_token, []).append(session)
+        for token, sessions in by_token.items():
+            try:
+                await self._account.verify_token(UserId(user_id), token)
+            except Unauthenticated:
+                for session in sessions:
+                    everybody_asked &= not session.in_login
+                    self._revoke(session, user_id, token)
+            except HubbubError as error:
+                log.warning("token_not_verified", reason=type(error).__name__)
+                everybody_asked = False
+        return everybody_asked
+
+    def _revoke(self, session: Session, user_id: str, token: str) -> None:
+        """The session's token is gone: say so to this socket alone, then close it."""
+        is_other = session.hashed_token != token or session.user_id != user_id
+        if session.closed or session.in_login or is_other:
+            return
+        args = orjson.dumps([session.secret_id])
+        session.send(stream_frame("notify-user", f"{user_id}/force_logout", args))
+        session.end_all(answer=False)
+        session.connection.close(1008, POLICY)
+
+    # --- the user's own document ----------------------------------------------------------------
+
+    def user_data_changed(self, user_id: str, payload: bytes) -> None:
+        """Tell the user's sockets what changed of the fields that they have in `users`."""
+        if not any(b'"' + field.encode() in payload for field in _OWN_FIELDS):
+            return
+        person = self._fanout.people.get(user_id)
+        if person is None:
+            return
+        try:
+            args = args_of(payload, "notify-user", f"{user_id}/userData")
+            change = ejson.decode(orjson.loads(args)[0])
+            diff, unset = dict(change.get("diff") or {}), dict(change.get("unset") or {})
+        except (ValueError, IndexError, AttributeError, TypeError):
+            log.warning("bad_user_data")
+            return
+        touched = {key.partition(".")[0] for key in (*diff, *unset)}
+        if touched.isdisjoint(_OWN_FIELDS):
+            return
+        if any("." in key and key.partition(".")[0] in _OWN_FIELDS for key in (*diff, *unset)):
+            # Part of a field changed: only the whole field means something to a client.
+            self._tasks.spawn(self._fetch_document(user_id), "own-document")
+            return
+        fields = {key: diff[key] for key in _OWN_FIELDS if key in diff}
+        cleared = [key for key in _OWN_FIELDS if key in unset]
+        self._tell_document(user_id, fields, cleared)
+
+    async def _fetch_document(self, user_id: str) -> None:
+        try:
+            me = await self._account.me(UserId(user_id))
+        except HubbubError as error:
+            log.warning("own_document_not_read", reason=type(error).__name__)
+            return
+        fields: dict[str, Any] = {key: me[key] for key in _OWN_FIELDS if key in me}
+        self._tell_document(user_id, fields, [key for key in _OWN_FIELDS if key not in me])
+
+    def _tell_document(self, user_id: str, fields: dict[str, Any], cleared: list[str]) -> None:
+        person = self._fanout.people.get(user_id)
+        for session in list(person.sessions) if person is not None else ():
+            if not isinstance(session, Session):
+                continue
+            have = session.document
+            news = {key: value for key, value in fields.items() if have.get(key) != value}
+            gone = [key for key in cleared if key in have]
+            if not news and not gone:
+                continue
+            session.document = {
+                key: value for key, value in {**have, **news}.items() if key not in gone
+            }
+            message: dict[str, Any] = {"msg": "changed", "collection": "users", "id": user_id}
+            if news:
+                message["fields"] = news
+            if gone:
+                message["cleared"] = gone
+            session.send(ejson.dumps(message))
+
+
+def _answer(result: LoginResult) -> dict[str, Any]:
+    return {
+        "id": result.user_id,
+        "token": result.token,
+        "tokenExpires": result.token_expires,
+        "type": result.type,
+    }
+
+
+def _variant(parameters: dict[str, Any]) -> str:
+    if "resume" in parameters:
+        return "resume"
+    return "password" if "user" in parameters else "other"

@@ -1,0 +1,498 @@
+"""From names to deeds: methods and publications of all sessions, and what events do to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, Protocol
+
+from hubbub.contracts.event_log import Audience, room_audience
+from hubbub.contracts.presence import Status, UnknownStatus
+from hubbub.ddp import messages
+from hubbub.ddp.messages import Method, Sub
+from hubbub.doors.methods import METHODS, NOTHING, Caller, Services
+from hubbub.errors import BadRequest, HubbubError, NotFound, Timeout, Unauthenticated, Unavailable
+from hubbub.ids import UserId
+from hubbub.telemetry.log import get_logger
+from services.ddp_streamer import streams
+from services.ddp_streamer.activity import Activity
+from services.ddp_streamer.audiences import ALL_ROOMS, Event
+from services.ddp_streamer.closing import ResyncCloser
+from services.ddp_streamer.fanout import Fanout, Person, membership_end
+from services.ddp_streamer.logins import Logins
+from services.ddp_streamer.metrics import StreamerMetrics
+from services.ddp_streamer.presence_link import PresenceLink
+from services.ddp_streamer.rates import Attempt, Excess, RateLimiter
+from services.ddp_streamer.rights import Question, Rights
+from services.ddp_streamer.session import (
+    AnonymousRefusal,
+    Reply,
+    Session,
+    SessionLimits,
+    Socket,
+    Subscription,
+    Work,
+)
+from services.ddp_streamer.streams import Manner, Plan, Who, Wish, not_allowed
+from services.ddp_streamer.tasks import Tasks
+
+log = get_logger(__name__)
+
+_STREAM: Final = streams.PREFIX
+_MAX_ID = 64  # characters of a user id that can be watched
+
+OwnMethod = Callable[[Session, Method], Awaitable[Reply]]
+
+
+class Routes(Protocol):
+    """What subscriptions need of `Audiences`."""
+
+    def acquire_now(self, audience: Audience) -> bool: ...
+    async def acquire(self, audiences: Iterable[Audience], *, timeout: float = 10.0) -> None: ...
+    def release(self, audience: Audience) -> None: ...
+    def position(self, audience: Audience) -> int: ...
+    async def read(self, audience: Audience, after: int, upto: int) -> list[Event]: ...
+
+
+class Router:
+    """What sessions can do. Makes a session for every connection."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        routes: Routes,
+        fanout: Fanout,
+        rights: Rights,
+        logins: Logins,
+        presence: PresenceLink,
+        activity: Activity,
+        closer: ResyncCloser,
+        limiter: RateLimiter,
+        metrics: StreamerMetrics,
+        tasks: Tasks,
+        limits: SessionLimits,
+        max_subscriptions: int = 2_000,
+    ) -> None:
+        self._services = services
+        self._routes = routes
+        self._fanout = fanout
+        self._rights = rights
+        self._logins = logins
+        self._presence = presence
+        self._activity = activity
+        self._closer = closer
+        self._limiter = limiter
+        self._metrics = metrics
+        self._tasks = tasks
+        self._limits = limits
+        self._max_subscriptions = max_subscriptions
+        self.sessions: dict[Session, None] = {}
+        self._empty = asyncio.Event()
+        self._gauges = {
+            name: metrics.subscriptions.labels(name) for name in (*streams.STREAMS, "other")
+        }
+        self._methods: dict[str, OwnMethod] = {
+            "login": self._login,
+            "logout": logins.logout,
+            "getNewToken": logins.new_token,
+            "removeOtherTokens": logins.remove_other_tokens,
+            "UserPresence:online": self._online,
+            "UserPresence:away": self._away,
+            "UserPresence:setDefaultStatus": self._set_status,
+            "UserPresence:connect": self._nothing,
+            "UserPresence:ping": self._nothing,
+            "setUserStatus": self._set_status,
+            "livechat:setUpConnection": self._nothing,
+            "stream-notify-room": self._notify_room,
+        }
+
+    def open_session(self, connection: Socket) -> Session:
+        """The session of a new connection."""
+        session = Session(connection, self, self._limits, self._tasks)
+        self.sessions[session] = None
+        self._empty.clear()
+        return session
+
+    async def wait_until_empty(self) -> None:
+        """Return when no session is left."""
+        if self.sessions:
+            await self._empty.wait()
+
+    # --- methods ------------------------------------------------------------------------------
+
+    def excess(self, session: Session, message: Method | Sub) -> Excess | None:
+        attempt = Attempt(
+            message.name,
+            session.public_id,
+            session.user_id,
+            session.connection.peer.address,
+            is_sub=isinstance(message, Sub),
+        )
+        excess = self._limiter.check(attempt, asyncio.get_running_loop().time())
+        if excess is not None and excess.rule.unless is None:
+            self._metrics.ratelimited.labels(excess.rule.name).inc()
+        return excess
+
+    def is_parallel_safe(self, name: str) -> bool:
+        if name.startswith(_STREAM):
+            return True
+        row = METHODS.get(name)
+        return row is not None and row.parallel_safe
+
+    async def call(self, session: Session, method: Method, excess: Excess | None) -> Reply:
+        if excess is not None and not await self._is_lifted(session, excess):
+            self._metrics.ratelimited.labels(excess.rule.name).inc()
+            raise excess.error()
+        own = self._methods.get(method.name)
+        if own is not None:
+            return await own(session, method)
+        if method.name.startswith(_STREAM):
+            return Reply()  # writing without the right to do so: no effect, no error
+        row = METHODS.get(method.name)
+        if row is None:
+            raise NotFound(f"Method '{method.name}' not found", code=404)
+        user_id = session.user_id
+        caller = Caller(
+            user_id=None if user_id is None else UserId(user_id),
+            address=session.connection.peer.address or "",
+            hashed_token=session.hashed_token or None,
+        )
+        value = await row.call(self._services, caller, method.params)
+        return Reply(messages.MISSING if value is NOTHING else value)
+
+    async def _is_lifted(self, session: Session, excess: Excess) -> bool:
+        if session.user_id is None or excess.rule.unless is None:
+            return False
+        return await self._rights.learn(
+            Question("permissions", session.user_id, excess.rule.unless)
+        )
+
+    async def _login(self, session: Session, method: Method) -> Reply:
+        reply = await self._logins.login(session, method)
+        for subscription in list(session.subscriptions.values()):
+            plan = subscription.plan
+            if plan is not None and plan.manner is Manner.MY_MESSAGES:
+                await self._attach(session, subscription)
+        return reply
+
+    async def _online(self, session: Session, _: Method) -> Reply:
+        self._presence.status(session, Status.ONLINE)
+        return Reply()
+
+    async def _away(self, session: Session, _: Method) -> Reply:
+        self._presence.status(session, Status.AWAY)
+        return Reply()
+
+    async def _set_status(self, session: Session, method: Method) -> Reply:
+        if session.user_id is None:
+            raise Unauthenticated("Invalid user", details={"method": method.name})
+        status, text = (*method.params[:2], None, None)[:2]
+        if method.name == "UserPresence:setDefaultStatus":
+            text = None
+        if not isinstance(status, str | None) or not isinstance(text, str | None):
+            raise BadRequest("Match failed", code=400)
+        try:
+            wanted = Status(status) if status else None
+        except ValueError:
+            raise UnknownStatus("Invalid status") from None
+        await self._services.presence.set_status(UserId(session.user_id), wanted, text)
+        return Reply()
+
+    async def _nothing(self, _: Session, __: Method) -> Reply:
+        return Reply()
+
+    async def _notify_room(self, session: Session, method: Method) -> Reply:
+        await self._activity.write(session, method.params)
+        return Reply()
+
+    # --- subscriptions ------------------------------------------------------------------------
+
+    def subscribe_now(self, session: Session, work: Work) -> bool:
+        found = self._prepare(session, work)
+        if found is None:
+            return True
+        sub, plan, wish = found
+        if plan.manner is Manner.ROOMS_CHANGED or (
+            plan.manner is Manner.MY_MESSAGES and session.person is not None
+        ):
+            return False
+        if plan.audience is not None and not self._routes.acquire_now(plan.audience):
+            return False
+        try:
+            verdict = self._verdict(session, plan)
+        except BaseException:
+            self._give_back(plan)
+            raise
+        if verdict is None:
+            self._give_back(plan)
+            return False
+        self._open(session, sub, plan, wish)
+        return True
+
+    async def subscribe(self, session: Session, work: Work) -> None:
+        found = self._prepare(session, work)
+        if found is None:
+            return
+        sub, plan, wish = found
+        asked_by = session.person
+        if plan.audience is not None and not self._routes.acquire_now(plan.audience):
+            await self._routes.acquire([plan.audience])
+        person: Person | None = None
+        try:
+            if plan.manner in (Manner.ROOMS_CHANGED, Manner.MY_MESSAGES) and asked_by is not None:
+                await self._follow(asked_by, plan)
+                person = asked_by
+            while self._verdict(session, plan) is None and plan.question is not None:
+                await self._rights.learn(plan.question)
+        except BaseException:
+            self._give_back(plan, person)
+            raise
+        if session.closed or work.cancelled or session.person is not asked_by:
+            self._give_back(plan, person)
+            return
+        self._open(session, sub, plan, wish, person)
+
+    def _prepare(self, session: Session, work: Work) -> tuple[Sub, Plan, Wish] | None:
+        """What a sub to a stream needs; None when it is answered already.
+
+        Raises: HubbubError, AnonymousRefusal.
+        """
+        sub = work.message
+        if not isinstance(sub, Sub):
+            raise TypeError("not a sub")
+        before = session.subscriptions.get(sub.id)
+        if before is None and len(session.subscriptions) >= self._max_subscriptions:
+            raise BadRequest("Too many subscriptions", code="error-too-many-subscriptions")
+        if sub.name in streams.COMPATIBLE_PUBLICATIONS:
+            session.activate(sub, None)
+            self._gauges["other"].inc()
+            session.send(messages.ready(sub.id))
+            return None
+        if not sub.name.startswith(_STREAM):
+            raise NotFound(f"Subscription '{sub.name}' not found", code=404)
+        wish = streams.wish(sub.params)
+        plan = streams.plan(sub.name.removeprefix(_STREAM), wish.event, session.user_id)
+        if plan.who is Who.LOGGED and session.person is None:
+            raise AnonymousRefusal
+        if plan.manner is Manner.PRESENCE:
+            self._watch(session, sub, plan, wish)
+            return None
+        if before is not None and before.name == sub.name and before.params == sub.params:
+            self._tell_ready(session, sub, plan, wish)
+            return None
+        return sub, plan, wish
+
+    def _verdict(self, session: Session, plan: Plan) -> bool | None:
+        """True, or None while it is not known. Raises: NotAllowed, AnonymousRefusal."""
+        if plan.question is None:
+            return True
+        verdict = self._rights.known(plan.question)
+        if verdict is False:
+            if session.person is None:
+                raise AnonymousRefusal
+            raise not_allowed()
+        return verdict
+
+    def _open(
+        self, session: Session, sub: Sub, plan: Plan, wish: Wish, person: Person | None = None
+    ) -> None:
+        """From this moment on its events go to the session, and it says so."""
+        subscription = session.activate(sub, plan)
+        subscription.follows = person
+        self._gauges[plan.topic[0]].inc()
+        if plan.manner is Manner.MY_MESSAGES:
+            if person is not None:
+                self._take_my_messages(session, person)
+        else:
+            self._fanout.topics.add(plan.topic, session)
+        self._tell_ready(session, sub, plan, wish)
+
+    def _tell_ready(self, session: Session, sub: Sub, plan: Plan, wish: Wish) -> None:
+        if wish.use_collection:
+            # Some clients drop changes of a document that they do not have.
+            fields = {"eventName": plan.topic[1]}
+            session.send(messages.added(_STREAM + plan.topic[0], "id", fields))
+        session.send(messages.ready(sub.id))
+
+    def ended(self, session: Session, subscription: Subscription) -> None:
+        plan = subscription.plan
+        if plan is None:
+            self._gauges["other"].dec()
+            return
+        self._gauges[plan.topic[0]].dec()
+        if plan.manner is Manner.PRESENCE:
+            if session.main_presence == subscription.id:
+                session.main_presence = None
+                self._fanout.presence.forget(session.recipient)
+            return
+        if not session.listens_otherwise(plan.topic):
+            if plan.manner is Manner.MY_MESSAGES:
+                self._leave_my_messages(session, subscription.follows)
+            else:
+                self._fanout.topics.remove(plan.topic, session)
+        self._give_back(plan, subscription.follows)
+
+    def _give_back(self, plan: Plan, person: Person | None = None) -> None:
+        """Release what a subscription holds."""
+        if plan.audience is not None:
+            self._routes.release(plan.audience)
+        if person is not None:
+            self._fanout.memberships.unwant(person)
+            if plan.manner is Manner.MY_MESSAGES:
+                self._routes.release(ALL_ROOMS)
+
+    # --- following all rooms ------------------------------------------------------------------
+
+    async def _follow(self, person: Person, plan: Plan) -> None:
+        """Raises: Unavailable, Timeout; then nothing is held."""
+        if plan.manner is Manner.MY_MESSAGES and not self._routes.acquire_now(ALL_ROOMS):
+            await self._routes.acquire([ALL_ROOMS])
+        try:
+            await self._fanout.memberships.want(person)
+        except BaseException:
+            if plan.manner is Manner.MY_MESSAGES:
+                self._routes.release(ALL_ROOMS)
+            raise
+
+    async def _attach(self, session: Session, subscription: Subscription) -> None:
+        """A sub that was opened before the login carries events from the login on."""
+        person, plan = session.person, subscription.plan
+        if person is None or plan is None or subscription.follows is not None:
+            return
+        try:
+            await self._follow(person, plan)
+        except (Unavailable, Timeout) as error:
+            session.end(subscription, error)
+            return
+        if session.subscriptions.get(subscription.id) is not subscription:
+            self._give_back(plan, person)
+            return
+        subscription.follows = person
+        self._take_my_messages(session, person)
+
+    def _take_my_messages(self, session: Session, person: Person) -> None:
+        person.my_messages[session.recipient] = session
+        self._fanout.public_rooms.add(person)
+
+    def _leave_my_messages(self, session: Session, person: Person | None) -> None:
+        if person is not None:
+            person.my_messages.pop(session.recipient, None)
+            if not person.my_messages:
+                self._fanout.public_rooms.remove(person)
+
+    # --- presence -----------------------------------------------------------------------------
+
+    def _watch(self, session: Session, sub: Sub, plan: Plan, wish: Wish) -> None:
+        """The first sub stays; every later one changes what it watches and ends at once."""
+        if session.main_presence is None:
+            session.activate(sub, plan)
+            self._gauges[plan.topic[0]].inc()
+            session.main_presence = sub.id
+            self._tell_ready(session, sub, plan, wish)
+        elif session.main_presence == sub.id:
+            self._tell_ready(session, sub, plan, wish)
+        else:
+            session.send(messages.nosub(sub.id))
+        delta = wish.presence_delta
+        self._fanout.presence.watch(session.recipient, _user_ids(delta.get("added")))
+        self._fanout.presence.unwatch(session.recipient, _user_ids(delta.get("removed")))
+
+    # --- what events do to sessions -----------------------------------------------------------
+
+    def lost(self, session: Session) -> None:
+        self._closer.add(session)
+
+    def closed(self, session: Session) -> None:
+        self._logins.leave(session, answer=False)
+        self.sessions.pop(session, None)
+        if not self.sessions:
+            self._empty.set()
+
+    def user_data_changed(self, user_id: str, payload: bytes) -> None:
+        self._logins.user_data_changed(user_id, payload)
+
+    def account_changed(self, user_id: str) -> None:
+        self._logins.account_changed(user_id)
+        person = self._fanout.people.get(user_id)
+        if person is not None:
+            self._tasks.spawn(self._judge_person(person), "judge-again")
+
+    def rights_changed(self, what: str) -> None:
+        if what in ("settings", "all"):
+            self._activity.settings_changed()
+        self._tasks.spawn(self._judge_everybody(), "judge-everybody")
+
+    async def _judge_everybody(self) -> None:
+        """One after another: this concerns all, and none of them is in a hurry."""
+        for person in self._fanout.people:
+            await self._judge_person(person)
+        for session in [session for session in self.sessions if session.person is None]:
+            await self._judge(session)
+
+    async def _judge_person(self, person: Person) -> None:
+        for session in list(person.sessions):
+            if isinstance(session, Session):
+                await self._judge(session)
+
+    async def _judge(self, session: Session) -> None:
+        """End the subscriptions of a session that it may not have any more."""
+        for subscription in list(session.subscriptions.values()):
+            plan = subscription.plan
+            if plan is None or plan.question is None:
+                continue
+            try:
+                allowed = await self._rights.learn(plan.question)
+            except HubbubError as error:
+                log.warning("not_judged", reason=type(error).__name__)
+                session.end_lost()
+                return
+            if not allowed:
+                session.end(subscription, not_allowed())
+
+    def room_access_changed(self, room_id: str, sequence: int) -> None:
+        """Nobody hears the room until it is clear who may."""
+        silenced = self._fanout.topics.of_room(room_id)
+        for topic, session in silenced:
+            self._fanout.topics.remove(topic, session)
+        if silenced:
+            concerned = {session: None for _, session in silenced if isinstance(session, Session)}
+            self._tasks.spawn(self._judge_room(room_id, sequence, list(concerned)), "judge-room")
+
+    async def _judge_room(self, room_id: str, sequence: int, sessions: list[Session]) -> None:
+        for session in sessions:
+            await self._judge(session)
+        audience = room_audience(room_id)
+        after = sequence
+        while any(session.of_room(room_id) for session in sessions):
+            position = self._routes.position(audience)
+            if after >= position:
+                # Behind what waits for delivery: the log has given that already.
+                self._fanout.when_delivered(lambda: self._let_hear(room_id, sessions))
+                return
+            try:
+                events = await self._routes.read(audience, after, position)
+            except Unavailable:
+                for session in sessions:
+                    session.end_lost()
+                return
+            for event in events:
+                ended = membership_end(event)
+                for session in sessions:
+                    if ended is not None and ended.user_id == session.user_id:
+                        session.end_room(room_id)
+                    elif session.listens_otherwise((event.stream, event.key)):
+                        session.send(event.payload)
+            after = position
+
+    def _let_hear(self, room_id: str, sessions: list[Session]) -> None:
+        for session in sessions:
+            for subscription in session.of_room(room_id):
+                if subscription.plan is not None:
+                    self._fanout.topics.add(subscription.plan.topic, session)
+
+
+def _user_ids(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, str) and 0 < len(item) <= _MAX_ID]

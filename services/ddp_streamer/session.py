@@ -1,0 +1,516 @@
+"""One client's DDP session: what it asked for, in order, and what it listens to.
+
+Methods and subs run one after another in the order they came; a client sends its subs right
+behind its login and means them with that login's rights. Reads that change nothing may overtake
+what is not a login. `unsub` never waits. No task exists unless something waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from hubbub.ddp import messages
+from hubbub.ddp.messages import Connect, Id, Inbound, Method, Refused, Sub, Unsub
+from hubbub.errors import HubbubError, Internal
+from hubbub.ids import random_id, session_id
+from hubbub.telemetry.log import get_logger
+from services.ddp_streamer.connection import Peer
+from services.ddp_streamer.fanout import Person, Recipient, Topic
+from services.ddp_streamer.fanout.recipients import room_of_topic
+from services.ddp_streamer.rates import Excess
+from services.ddp_streamer.streams import Plan, not_allowed
+from services.ddp_streamer.tasks import Tasks
+
+log = get_logger(__name__)
+
+POLICY: Final = "POLICY"
+_MAX_PARALLEL = 32  # reads of one session that run beside each other
+
+LOGINS: Final = frozenset(
+    {"login", "logout", "getNewToken", "removeOtherTokens", "logoutOtherClients"}
+)
+"""Methods that change who the session is: nothing overtakes them, and some clients never call
+anything again when one of them stays unanswered."""
+
+
+class AnonymousRefusal(Exception):
+    """A sub is refused only because nobody is signed in on the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A method's result, and what is to be done when the client has it."""
+
+    value: Any = messages.MISSING
+    after: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Bounds of one session. Times in seconds."""
+
+    max_queued: int = 256
+    call_timeout: float = 30.0
+    park: float = 3.0
+    """How long a sub waits for the login that would allow it."""
+    park_age: float = 15.0
+    """On sockets younger than this."""
+
+
+class Socket(Recipient, Protocol):
+    """What a session needs of its connection."""
+
+    peer: Peer
+    authenticated: bool
+    login_pending: bool
+
+    @property
+    def closed(self) -> bool: ...
+    def close(self, code: int, reason: str = "") -> None: ...
+
+
+class Subscription:
+    """An active subscription."""
+
+    __slots__ = ("follows", "id", "name", "params", "plan")
+
+    def __init__(self, sub: Sub, plan: Plan | None) -> None:
+        self.id = sub.id
+        self.name = sub.name
+        self.params = sub.params
+        self.plan = plan
+        """None: a publication without events."""
+        self.follows: Person | None = None
+        """Whose memberships it holds."""
+
+
+class Work:
+    """A method or sub that waits for its turn, or is being worked on."""
+
+    __slots__ = ("cancelled", "excess", "message")
+
+    def __init__(self, message: Method | Sub, excess: Excess | None) -> None:
+        self.message = message
+        self.excess = excess
+        """The limit that it exceeds, unless the user holds the permission that lifts it."""
+        self.cancelled = False
+        """The client has taken the sub back."""
+
+
+class Handlers(Protocol):
+    """What the router does for sessions."""
+
+    def excess(self, session: Session, message: Method | Sub) -> Excess | None:
+        """Count the message; the limit that it exceeds, if any."""
+        ...
+
+    def is_parallel_safe(self, name: str) -> bool:
+        """Whether the method may run beside others."""
+        ...
+
+    async def call(self, session: Session, method: Method, excess: Excess | None) -> Reply:
+        """Run a method. Raises: HubbubError."""
+        ...
+
+    def subscribe_now(self, session: Session, work: Work) -> bool:
+        """Open the subscription if that needs no waiting; False when it does.
+
+        Raises: HubbubError, AnonymousRefusal.
+        """
+        ...
+
+    async def subscribe(self, session: Session, work: Work) -> None:
+        """Open the subscription. Raises: HubbubError, AnonymousRefusal."""
+        ...
+
+    def ended(self, session: Session, subscription: Subscription) -> None:
+        """A subscription is over: give back what it held."""
+        ...
+
+    def lost(self, session: Session) -> None:
+        """Events are missing: the client has to come anew."""
+        ...
+
+    def closed(self, session: Session) -> None:
+        """The socket is gone; subscriptions have been given back."""
+        ...
+
+
+class Session:
+    """What one client is and wants. Made for each connection; all calls on the event loop."""
+
+    __slots__ = (
+        "_handlers",
+        "_limits",
+        "_logins",
+        "_lost",
+        "_opened_at",
+        "_parallel",
+        "_parked",
+        "_queue",
+        "_running",
+        "_tasks",
+        "_work",
+        "connection",
+        "document",
+        "hashed_token",
+        "main_presence",
+        "person",
+        "personal_token",
+        "secret_id",
+        "sequence",
+        "subscriptions",
+        "typing",
+    )
+
+    def __init__(
+        self, connection: Socket, handlers: Handlers, limits: SessionLimits, tasks: Tasks
+    ) -> None:
+        self.connection = connection
+        self._handlers = handlers
+        self._limits = limits
+        self._tasks = tasks
+        self._opened_at = asyncio.get_running_loop().time()
+        self._queue: deque[Work] = deque()
+        self._work: Work | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._parallel: set[asyncio.Task[None]] | None = None
+        self._parked: dict[Id, tuple[Work, asyncio.TimerHandle | None]] | None = None
+        self._logins = 0
+        self._lost = False
+        self.secret_id = session_id()
+        """The DDP session id: a credential. Never logged, never in an event or a document."""
+        self.subscriptions: dict[Id, Subscription] = {}
+        self.person: Person | None = None
+        self.hashed_token = ""
+        self.personal_token = False
+        self.document: dict[str, Any] = {}
+        """The user's own document as this client has it."""
+        self.sequence = 0
+        """Counts what presence was told about this socket."""
+        self.main_presence: Id | None = None
+        """The `stream-user-presence` subscription that stays."""
+        self.typing: dict[tuple[str, str], tuple[bytes, float]] | None = None
+        """Last typing states that were sent: (room, event) → (args, when)."""
+
+    def __repr__(self) -> str:
+        return f"<Session of {self.connection.connection_id}>"
+
+    # --- identity -----------------------------------------------------------------------------
+
+    @property
+    def recipient(self) -> Recipient:
+        return self.connection
+
+    @property
+    def public_id(self) -> str:
+        """The connection's id, which may be told and stored."""
+        return self.connection.connection_id
+
+    @property
+    def user_id(self) -> str | None:
+        return None if self.person is None else self.person.user_id
+
+    @property
+    def busy(self) -> bool:
+        """Something was asked that is not answered yet."""
+        return bool(self._running or self._queue or self._parallel)
+
+    @property
+    def closed(self) -> bool:
+        return self.connection.closed
+
+    @property
+    def in_login(self) -> bool:
+        """A login or logout is unanswered."""
+        return self._logins > 0
+
+    def send(self, message: bytes) -> None:
+        self.connection.send(message)
+
+    def close(self, code: int, reason: str) -> None:
+        self.connection.close(code, reason)
+
+    # --- what the connection tells ------------------------------------------------------------
+
+    def on_message(self, message: Inbound) -> None:
+        match message:
+            case Method() | Sub():
+                self._accept(message)
+            case Unsub(id=sub_id):
+                self._unsub(sub_id)
+            case Connect():
+                self.send(messages.connected(self.secret_id))
+            case Refused():
+                for answer in message.answer():
+                    self.send(answer)
+            case _:
+                raise TypeError(f"not for a session: {type(message).__name__}")
+
+    def on_closed(self, code: int, reason: str) -> None:
+        self._queue.clear()
+        self._unpark(None)
+        for task in (self._running, *(self._parallel or ())):
+            if task is not None:
+                task.cancel()
+        self.end_all(answer=False)
+        self._handlers.closed(self)
+
+    # --- the queue ----------------------------------------------------------------------------
+
+    def _accept(self, message: Method | Sub) -> None:
+        excess = self._handlers.excess(self, message)
+        if excess is not None and excess.rule.unless is None:
+            self._refuse(message, excess.error())
+            return
+        work = Work(message, excess)
+        if isinstance(message, Method):
+            if message.name in LOGINS:
+                self._logins += 1
+                self.connection.login_pending = True
+            elif self._may_overtake(message.name):
+                self._start_beside(work, message)
+                return
+        self._queue.append(work)
+        if len(self._queue) > self._limits.max_queued:
+            self._queue.clear()
+            self.connection.close(1008, POLICY)
+            return
+        self._pump()
+
+    def _may_overtake(self, name: str) -> bool:
+        return (
+            self._logins == 0
+            and (self._running is not None or bool(self._queue))
+            and len(self._parallel or ()) < _MAX_PARALLEL
+            and self._handlers.is_parallel_safe(name)
+        )
+
+    def _start_beside(self, work: Work, method: Method) -> None:
+        if self._parallel is None:
+            self._parallel = set()
+        task = self._tasks.start(self._run_method(work, method), "method")
+        self._parallel.add(task)
+        task.add_done_callback(self._parallel.discard)
+
+    def _pump(self) -> None:
+        """Begin what can begin. Subs that need no waiting are answered here, without a task."""
+        while self._queue and self._running is None and not self.connection.closed:
+            work = self._queue.popleft()
+            if isinstance(work.message, Sub) and self._opened_at_once(work, work.message):
+                continue
+            self._work = work
+            self._running = self._tasks.start(self._run(work), "call")
+            self._running.add_done_callback(self._on_done)
+
+    def _on_done(self, _: asyncio.Task[None]) -> None:
+        self._running = None
+        self._work = None
+        self._pump()
+
+    async def _run(self, work: Work) -> None:
+        message = work.message
+        if isinstance(message, Method):
+            await self._run_method(work, message)
+        else:
+            await self._run_sub(work, message)
+
+    # --- methods ------------------------------------------------------------------------------
+
+    async def _run_method(self, work: Work, method: Method) -> None:
+        is_login = method.name in LOGINS
+        reply: Reply | None = None
+        try:
+            # A login may be held for minutes; it has a bound of its own.
+            async with asyncio.timeout(None if is_login else self._limits.call_timeout):
+                reply = await self._handlers.call(self, method, work.excess)
+            answer = messages.result(method.id, reply.value)
+        except HubbubError as error:
+            answer = messages.result_error(method.id, error)
+        except Exception as error:
+            answer = messages.result_error(method.id, _unexpected(method.name, error))
+        finally:
+            if is_login:
+                self._logins -= 1
+                self.connection.login_pending = self._logins > 0
+        if self.connection.closed:
+            return
+        self.send(answer)
+        self.send(messages.updated(method.id))
+        if is_login:
+            self._settle_parked()
+        if reply is not None and reply.after is not None:
+            reply.after()
+
+    # --- subscriptions ------------------------------------------------------------------------
+
+    def _opened_at_once(self, work: Work, sub: Sub) -> bool:
+        try:
+            return self._handlers.subscribe_now(self, work)
+        except AnonymousRefusal:
+            self._park(work, sub)
+        except HubbubError as error:
+            self.send(messages.nosub(sub.id, error))
+        return True
+
+    async def _run_sub(self, work: Work, sub: Sub) -> None:
+        error: HubbubError | None = None
+        try:
+            async with asyncio.timeout(self._limits.call_timeout):
+                await self._handlers.subscribe(self, work)
+        except AnonymousRefusal:
+            if not work.cancelled:
+                self._park(work, sub)
+        except HubbubError as refusal:
+            error = refusal
+        except Exception as failure:
+            error = _unexpected(sub.name, failure)
+        if error is not None and not work.cancelled:
+            self.send(messages.nosub(sub.id, error))
+
+    def activate(self, sub: Sub, plan: Plan | None) -> Subscription:
+        """The subscription is open from now on. One of the same id is replaced."""
+        before = self.subscriptions.get(sub.id)
+        opened = self.subscriptions[sub.id] = Subscription(sub, plan)
+        if before is not None:
+            self._handlers.ended(self, before)
+        return opened
+
+    def listens_otherwise(self, topic: Topic) -> bool:
+        """Whether any subscription of this session is about `topic`."""
+        return any(
+            subscription.plan is not None and subscription.plan.topic == topic
+            for subscription in self.subscriptions.values()
+        )
+
+    def of_room(self, room_id: str) -> list[Subscription]:
+        """The subscriptions that need access to this room."""
+        return [
+            subscription
+            for subscription in self.subscriptions.values()
+            if subscription.plan is not None and room_of_topic(subscription.plan.topic) == room_id
+        ]
+
+    def end(self, subscription: Subscription, error: HubbubError | None = None) -> None:
+        """The server ends a subscription, and says so."""
+        if self.subscriptions.get(subscription.id) is subscription:
+            del self.subscriptions[subscription.id]
+            self._handlers.ended(self, subscription)
+            self.send(messages.nosub(subscription.id, error))
+
+    def end_room(self, room_id: str) -> None:
+        for subscription in self.of_room(room_id):
+            self.end(subscription, not_allowed())
+
+    def end_all(self, *, answer: bool) -> None:
+        """End every subscription; `answer`: with a `nosub` for each."""
+        while self.subscriptions:
+            sub_id, subscription = self.subscriptions.popitem()
+            self._handlers.ended(self, subscription)
+            if answer:
+                self.send(messages.nosub(sub_id))
+
+    def end_lost(self) -> None:
+        if not self._lost:
+            self._lost = True
+            # Nothing more until the client comes anew: it would not know of the hole.
+            self.end_all(answer=False)
+            self._handlers.lost(self)
+
+    def _unsub(self, sub_id: Id) -> None:
+        """Ended, taken back or unknown: the answer is the same, and some clients wait for it."""
+        subscription = self.subscriptions.pop(sub_id, None)
+        if subscription is not None:
+            self._handlers.ended(self, subscription)
+        self._take_back(sub_id)
+        self.send(messages.nosub(sub_id))
+
+    def _take_back(self, sub_id: Id) -> None:
+        for work in [work for work in self._queue if _is_sub(work, sub_id)]:
+            work.cancelled = True
+            self._queue.remove(work)
+        if self._work is not None and _is_sub(self._work, sub_id):
+            self._work.cancelled = True
+        self._take_back_parked(sub_id)
+
+    # --- parking ------------------------------------------------------------------------------
+
+    def _park(self, work: Work, sub: Sub) -> None:
+        """Wait for a login, without holding up what is queued behind.
+
+        Some clients send their subs ahead of the login after a reconnect, and end when one is
+        refused.
+        """
+        loop = asyncio.get_running_loop()
+        young = loop.time() - self._opened_at < self._limits.park_age
+        if not (young or self._logins) or self.connection.closed:
+            self.send(messages.nosub(sub.id, not_allowed()))
+            return
+        if self._parked is None:
+            self._parked = {}
+        self._take_back_parked(sub.id)  # the same id again: the later one counts
+        timer = loop.call_later(self._limits.park, self._parked_for_long, sub.id)
+        self._parked[sub.id] = work, timer
+
+    def _take_back_parked(self, sub_id: Id) -> None:
+        if self._parked is not None:
+            _, timer = self._parked.pop(sub_id, (None, None))
+            if timer is not None:
+                timer.cancel()
+
+    def _parked_for_long(self, sub_id: Id) -> None:
+        if self._parked is None or sub_id not in self._parked:
+            return
+        work, _ = self._parked[sub_id]
+        if self._logins:
+            self._parked[sub_id] = work, None  # judged when that login is decided
+        else:
+            del self._parked[sub_id]
+            self.send(messages.nosub(sub_id, not_allowed()))
+
+    def _settle_parked(self) -> None:
+        """A login was decided: judge again, or give up what waited for nothing else."""
+        if self.person is not None:
+            parked = self._unpark(None)
+            self._queue.extendleft(reversed(parked))
+        elif not self._logins:
+            for work in self._unpark(overdue=True):
+                self.send(messages.nosub(work.message.id, not_allowed()))
+
+    def _unpark(self, overdue: bool | None) -> list[Work]:
+        """Take out what is parked: all, or only what has waited its time."""
+        taken: list[Work] = []
+        for sub_id, (work, timer) in list((self._parked or {}).items()):
+            if overdue and timer is not None:
+                continue
+            if timer is not None:
+                timer.cancel()
+            if self._parked is not None:
+                del self._parked[sub_id]
+            taken.append(work)
+        return taken
+
+    def _refuse(self, message: Method | Sub, error: HubbubError) -> None:
+        if isinstance(message, Method):
+            self.send(messages.result_error(message.id, error))
+            self.send(messages.updated(message.id))
+        else:
+            self.send(messages.nosub(message.id, error))
+
+
+def _is_sub(work: Work, sub_id: Id) -> bool:
+    return isinstance(work.message, Sub) and work.message.id == sub_id
+
+
+def _unexpected(name: str, error: Exception) -> Internal:
+    """What nobody foresaw: the client learns an id, the log the rest."""
+    error_id = random_id()
+    if isinstance(error, TimeoutError):
+        log.warning("call_took_too_long", name=name, error_id=error_id)
+    else:
+        log.error("call_failed", name=name, error_id=error_id, exc_info=error)
+    return Internal(error_id=error_id)

@@ -1,0 +1,1 @@
+"""Rules of messaging. Pure: no clock, no randomness, no database, no bus."""

@@ -1,0 +1,116 @@
+"""Sending messages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from hubbub.contracts.messages import InvalidRoom, MessageNotFound, NewMessage
+from hubbub.errors import HubbubError, Unavailable
+from hubbub.ids import UserId, random_id
+from services.messaging.desk import Desk
+from services.messaging.domain import foreign, records, sending, text
+from services.messaging.domain.sending import Person
+
+
+class Sending:
+    """The door for new messages."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def send_message(
+        self, user_id: UserId, message: NewMessage, allow_empty: bool = False
+    ) -> dict[str, Any]:
+        """See the contract."""
+        rules = await self._desk.facts.rules()
+        author = await self._desk.person(user_id)
+        room_id = message.room_id
+        try:
+            sending.check_shape(message, rules, self._desk.clock.time(), allow_empty=allow_empty)
+            thread, room_id = await self._thread(message, room_id)
+            stored = await self._send(author, message, room_id, thread)
+        except Unavailable:
+            raise
+        except HubbubError as refusal:
+            # Muted, removed, … since: a message that is stored is stored, whoever asks again.
+            repeated = await self._earlier(message, user_id, room_id)
+            if repeated is not None:
+                return repeated
+            await self._explain(user_id, message, refusal)
+            raise
+        return foreign.message_view(stored, user_id)
+
+    async def _send(
+        self,
+        author: Person,
+        message: NewMessage,
+        room_id: str,
+        thread: tuple[str, str] | None,
+    ) -> dict[str, Any]:
+        facts = self._desk.facts
+        room = await facts.room(room_id)
+        if room is None:
+            raise InvalidRoom("Invalid room")
+        held = await facts.sending_rights(author.user_id, room_id)
+        sending.check_rights(message, str(room.get("t")), held)
+        draft = sending.draft_of(
+            message,
+            message_id=message.id or random_id(),
+            author=author,
+            room_id=room_id,
+            held=held,
+            resolved=await resolve(self._desk, message.text),
+            thread=thread,
+        )
+        return await self._desk.funnel.send(room_id, draft)
+
+    async def _thread(
+        self, message: NewMessage, room_id: str
+    ) -> tuple[tuple[str, str] | None, str]:
+        """(first message, its author) of the thread that `message` replies to, and its room.
+
+        A reply to a reply joins that one's thread, and the thread's room decides.
+        """
+        if message.thread_id is None:
+            return None, room_id
+        parent = await self._desk.store.messages.one(message.thread_id)
+        if parent is not None and parent.get("tmid"):
+            parent = await self._desk.store.messages.one(str(parent["tmid"]))
+        if parent is None or parent.get("_hidden"):
+            raise MessageNotFound("Invalid thread", code="error-invalid-message")
+        thread_author = str((parent.get("u") or {}).get("_id") or "")
+        return (str(parent["_id"]), thread_author), str(parent["rid"])
+
+    async def _earlier(
+        self, message: NewMessage, user_id: str, room_id: str
+    ) -> dict[str, Any] | None:
+        """What a refused send stored when it was made before."""
+        if message.id is None:
+            return None
+        stored = await self._desk.store.messages.one(message.id)
+        if stored is None or (stored.get("u") or {}).get("_id") != user_id:
+            return None
+        if stored.get("rid") != room_id or stored.get("_hidden"):
+            return None
+        return foreign.message_view(stored, user_id)
+
+    async def _explain(self, user_id: str, message: NewMessage, refusal: HubbubError) -> None:
+        """Show the sender, and only them, why the message was refused."""
+        notice = records.refusal(
+            message.room_id,
+            random_id(),
+            refusal.reason or str(refusal.code),
+            await self._desk.now(),
+        )
+        await self._desk.whisper.tell(user_id, "message", notice)
+
+
+async def resolve(desk: Desk, message_text: str) -> sending.Resolved:
+    """Who and what the names in a text are."""
+    names = text.mentions(message_text).spellings
+    people: Mapping[str, Person] = await desk.store.users.by_username(names) if names else {}
+    channels: Collection[Mapping[str, Any]] = await desk.store.rooms.public_by_names(
+        text.channels(message_text)
+    )
+    return sending.Resolved(people, list(channels))

@@ -1,0 +1,208 @@
+"""Changing and deleting messages, together with the room's copy of the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pymongo import ReturnDocument
+
+from services.messaging.domain.changing import Deletion, emptied_fields
+from services.messaging.store.schema import Collections
+from services.messaging.store.transactions import Session, Transactions
+from services.messaging.store.trash import Trash
+
+
+class Edits:
+    """Writes to stored messages, each one transaction."""
+
+    def __init__(self, collections: Collections, transactions: Transactions, trash: Trash) -> None:
+        self._collections = collections
+        self._transactions = transactions
+        self._trash = trash
+
+    async def edit(
+        self,
+        message: Mapping[str, Any],
+        fields: Mapping[str, Any],
+        editor: Mapping[str, Any] | None,
+        deadline: float,
+    ) -> dict[str, Any] | None:
+        """Set `fields` of a message that is still as `message` says; the message after it.
+
+        None: somebody else edited it in between, or it is gone.
+
+        Args:
+            editor: `{"_id", "username"}` of who is shown as the editor, None for nobody.
+        """
+        shown: dict[str, Any] = {key: {"$literal": value} for key, value in fields.items()}
+        if editor is not None:
+            shown |= {"editedBy": {"$literal": dict(editor)}, "editedAt": "$$NOW"}
+        unchanged = {"_id": message["_id"], "editedAt": message.get("editedAt")}
+        return await self._change(message, unchanged, shown, deadline)
+
+    async def react(
+        self, message: Mapping[str, Any], emoji: str, username: str, *, add: bool, deadline: float
+    ) -> dict[str, Any] | None:
+        """Add or remove a reaction; the message after it, None when nothing is to change."""
+        known = f"$reactions.{emoji}.usernames"
+        usernames: dict[str, Any] = {"$cond": [{"$isArray": known}, known, []]}
+        name = {"$literal": [username]}
+        after: dict[str, Any]
+        if add:
+            # A union would sort the names; clients show them in the order of reacting.
+            already = {"$in": [{"$literal": username}, usernames]}
+            after = {"$cond": [already, usernames, {"$concatArrays": [usernames, name]}]}
+        else:
+            after = {"$filter": {"input": usernames, "cond": {"$not": [{"$in": ["$$this", name]}]}}}
+        none_left: dict[str, Any] = {"$eq": [after, []]}
+        emoji_value = {"$cond": [none_left, "$$REMOVE", {"usernames": after}]}
+        stages: list[dict[str, Any]] = [
+            {"$set": {f"reactions.{emoji}": emoji_value, "_updatedAt": "$$NOW"}},
+            {
+                "$set": {
+                    "reactions": {"$cond": [{"$eq": ["$reactions", {}]}, "$$REMOVE", "$reactions"]}
+                }
+            },
+        ]
+        has_not = {f"reactions.{emoji}.usernames": {"$ne": username} if add else username}
+        return await self._apply(message, {"_id": message["_id"], **has_not}, stages, deadline)
+
+    async def delete(
+        self,
+        message: Mapping[str, Any],
+        how: Deletion,
+        editor: Mapping[str, Any],
+        *,
+        copy_id: str | None,
+        deadline: float,
+    ) -> None:
+        """Delete a message as `how` says. One that is gone already is no error.
+
+        The room's count and last message, and the count of its thread, follow.
+
+        Args:
+            copy_id: id of the hidden copy to keep when the message is emptied, None for none.
+        """
+        if how is Deletion.EMPTIED:
+            await self._empty(message, editor, copy_id, deadline)
+            return
+
+        async def work(session: Session) -> None:
+            messages = self._collections.messages
+            identity = {"_id": message["_id"]}
+            if how is Deletion.REMOVED:
+                gone = await messages.find_one_and_delete(identity, session=session)
+                if gone is not None:
+                    await self._trash.keep("message", [gone], await self._collections.now(), session)
+            else:
+                gone = await messages.find_one_and_update(
+                    identity | {"_hidden": {"$ne": True}},
+                    [
+                        {
+                            "$set": {
+                                "_hidden": True,
+                                "editedBy": {"$literal": dict(editor)},
+                                "editedAt": "$$NOW",
+                                "_updatedAt": "$$NOW",
+                            }
+                        }
+                    ],
+                    session=session,
+                )
+            if gone is not None:
+                await self._forget(gone, session)
+
+        await self._transactions.run(work, deadline=deadline)
+
+    async def _empty(
+        self,
+        message: Mapping[str, Any],
+        editor: Mapping[str, Any],
+        copy_id: str | None,
+        deadline: float,
+    ) -> None:
+        fields = {key: {"$literal": value} for key, value in emptied_fields(editor).items()}
+        copy = None
+        if copy_id is not None:
+            copy = {
+                key: value for key, value in message.items() if key not in {"seq", "tmid", "tcount"}
+            } | {"_id": copy_id, "_hidden": True, "parent": message["_id"]}
+        query = {"_id": message["_id"], "t": {"$ne": "rm"}}
+        await self._change(message, query, fields | {"editedAt": "$$NOW"}, deadline, copy)
+
+    async def _change(
+        self,
+        message: Mapping[str, Any],
+        query: Mapping[str, Any],
+        fields: Mapping[str, Any],
+        deadline: float,
+        copy: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        stages = [{"$set": {**fields, "_updatedAt": "$$NOW"}}]
+        return await self._apply(message, query, stages, deadline, copy)
+
+    async def _apply(
+        self,
+        message: Mapping[str, Any],
+        query: Mapping[str, Any],
+        stages: list[dict[str, Any]],
+        deadline: float,
+        copy: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        async def work(session: Session) -> dict[str, Any] | None:
+            after: dict[str, Any] | None = await self._collections.messages.find_one_and_update(
+                query, stages, return_document=ReturnDocument.AFTER, session=session
+            )
+            if after is None:
+                return None
+            if copy is not None:
+                await self._collections.messages.insert_one(dict(copy), session=session)
+            await self._collections.rooms.update_one(
+                {"_id": message["rid"], "lastMessage._id": message["_id"]},
+                {"$set": {"lastMessage": _last(after), "_updatedAt": after["_updatedAt"]}},
+                session=session,
+            )
+            return after
+
+        return await self._transactions.run(work, deadline=deadline)
+
+    async def _forget(self, gone: Mapping[str, Any], session: Session) -> None:
+        """Take a message that is gone out of its room's and its thread's numbers."""
+        room_id = gone["rid"]
+        last = await self._collections.messages.find_one(
+            {
+                "rid": room_id,
+                "_hidden": {"$ne": True},
+                "t": {"$exists": False},
+                "$or": [{"tmid": {"$exists": False}}, {"tshow": True}],
+            },
+            sort=[("ts", -1), ("_id", -1)],
+            session=session,
+        )
+        was_last = {"$eq": ["$lastMessage._id", {"$literal": gone["_id"]}]}
+        new_last: Any = "$$REMOVE" if last is None else {"$literal": _last(last)}
+        await self._collections.rooms.update_one(
+            {"_id": room_id},
+            [
+                {
+                    "$set": {
+                        "msgs": {"$max": [0, {"$subtract": ["$msgs", 1]}]},
+                        "lastMessage": {"$cond": [was_last, new_last, "$lastMessage"]},
+                        "_updatedAt": "$$NOW",
+                    }
+                }
+            ],
+            session=session,
+        )
+        if gone.get("tmid"):
+            await self._collections.messages.update_one(
+                {"_id": gone["tmid"], "tcount": {"$gt": 0}},
+                {"$inc": {"tcount": -1}, "$currentDate": {"_updatedAt": True}},
+                session=session,
+            )
+
+
+def _last(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as its room keeps it."""
+    return {key: value for key, value in message.items() if key != "seq"}

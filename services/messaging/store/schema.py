@@ -1,0 +1,144 @@
+"""Collections, their names, indexes and options."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import CollectionInvalid, OperationFailure
+
+from hubbub.mongo import Database, Document
+
+Collection: TypeAlias = AsyncCollection[Document]
+
+MESSAGES: Final = "rocketchat_message"
+ROOMS: Final = "rocketchat_room"
+MEMBERSHIPS: Final = "rocketchat_subscription"
+SETTINGS: Final = "rocketchat_settings"
+TRASH: Final = "rocketchat__trash"
+USERS: Final = "users"
+
+_INDEX_EXISTS_OTHERWISE = 85, 86  # IndexOptionsConflict, IndexKeySpecsConflict
+
+
+class Collections:
+    """The collections messaging works with.
+
+    Dates that Python cannot hold are clamped and broken UTF-8 is replaced: one such document,
+    written by any tool, must not make a room unreadable.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        options: CodecOptions[Any] = database.codec_options.with_options(
+            tz_aware=True,
+            datetime_conversion=DatetimeConversion.DATETIME_CLAMP,
+            unicode_decode_error_handler="replace",
+        )
+        lenient = database.with_options(codec_options=options)
+        self.messages: Collection = lenient[MESSAGES]
+        self.rooms: Collection = lenient[ROOMS]
+        self.memberships: Collection = lenient[MEMBERSHIPS]
+        self.settings: Collection = lenient[SETTINGS]
+        self.trash: Collection = lenient[TRASH]
+        self.users: Collection = lenient[USERS]
+
+    async def now(self) -> datetime:
+        """The database's time. Clocks of other machines decide nothing."""
+        hello = await self.database.command("hello", codec_options=self.database.codec_options)
+        now: datetime = hello["localTime"]
+        return now
+
+    async def prepare(self, *, trash_days: int) -> None:
+        """Make collections, options and indexes that are missing. Repeating it is cheap."""
+        await self._create(MEMBERSHIPS, changeStreamPreAndPostImages={"enabled": True})
+        for name in (MESSAGES, ROOMS, SETTINGS, TRASH):
+            await self._create(name)
+        await self.messages.create_indexes(_MESSAGE_INDEXES)
+        await self.rooms.create_indexes(_ROOM_INDEXES)
+        await self.memberships.create_indexes(_MEMBERSHIP_INDEXES)
+        await self.settings.create_indexes([IndexModel([("public", ASCENDING)])])
+        await self.trash.create_indexes(_TRASH_INDEXES)
+        await self._expire_trash(trash_days * 86_400)
+
+    async def _create(self, name: str, **options: Any) -> None:
+        # Inside a transaction collections cannot be made under load, so they exist before.
+        try:
+            await self.database.create_collection(name, check_exists=False, **options)
+        except (CollectionInvalid, OperationFailure) as error:
+            if isinstance(error, OperationFailure) and error.code != 48:  # NamespaceExists
+                raise
+            if options:
+                await self.database.command("collMod", name, **options)
+
+    async def _expire_trash(self, seconds: int) -> None:
+        try:
+            await self.trash.create_index(
+                [("_deletedAt", ASCENDING)], name="expiry", expireAfterSeconds=seconds
+            )
+        except OperationFailure as error:
+            if error.code not in _INDEX_EXISTS_OTHERWISE:
+                raise
+            index = {"keyPattern": {"_deletedAt": 1}, "expireAfterSeconds": seconds}
+            await self.database.command("collMod", TRASH, index=index)
+
+
+_MESSAGE_INDEXES: Final = [
+    IndexModel([("rid", ASCENDING), ("ts", ASCENDING), ("_id", ASCENDING)]),
+    # Finds gaps for the counters, and makes a number that is given twice impossible.
+    IndexModel(
+        [("rid", ASCENDING), ("seq", ASCENDING)],
+        unique=True,
+        partialFilterExpression={"seq": {"$exists": True}},
+    ),
+    IndexModel([("rid", ASCENDING), ("_updatedAt", ASCENDING)]),
+    IndexModel(
+        [("tmid", ASCENDING), ("ts", ASCENDING), ("_id", ASCENDING)],
+        partialFilterExpression={"tmid": {"$exists": True}},
+    ),
+    IndexModel(
+        [("rid", ASCENDING), ("tlm", DESCENDING), ("_id", DESCENDING)],
+        partialFilterExpression={"tcount": {"$exists": True}},
+    ),
+]
+
+_ROOM_INDEXES: Final = [
+    IndexModel(
+        [("name", ASCENDING)], unique=True, partialFilterExpression={"name": {"$type": "string"}}
+    ),
+    IndexModel([("t", ASCENDING), ("name", ASCENDING), ("_id", ASCENDING)]),
+    IndexModel([("default", ASCENDING)], partialFilterExpression={"default": True}),
+    # Direct rooms by who is in them.
+    IndexModel([("uids", ASCENDING)], partialFilterExpression={"uids": {"$exists": True}}),
+    # Rooms with messages whose unread counters are not settled.
+    IndexModel(
+        [("uncounted", ASCENDING)], partialFilterExpression={"uncounted": {"$exists": True}}
+    ),
+]
+
+_MEMBERSHIP_INDEXES: Final = [
+    IndexModel([("rid", ASCENDING), ("u._id", ASCENDING)], unique=True),
+    # Without `_updatedAt`: every message of a member would have to move an entry.
+    IndexModel([("u._id", ASCENDING), ("rid", ASCENDING)]),
+    IndexModel([("rid", ASCENDING), ("u.username", ASCENDING), ("_id", ASCENDING)]),
+    IndexModel(
+        [("rid", ASCENDING), ("roles", ASCENDING)],
+        partialFilterExpression={"roles": {"$exists": True}},
+    ),
+    IndexModel(
+        [("rid", ASCENDING), ("desktopNotifications", ASCENDING)],
+        partialFilterExpression={"desktopNotifications": {"$exists": True}},
+    ),
+    IndexModel(
+        [("rid", ASCENDING), ("userHighlights", ASCENDING)],
+        partialFilterExpression={"userHighlights": {"$exists": True}},
+    ),
+]
+
+_TRASH_INDEXES: Final = [
+    IndexModel([("__collection__", ASCENDING), ("rid", ASCENDING), ("_deletedAt", ASCENDING)]),
+    IndexModel([("__collection__", ASCENDING), ("u._id", ASCENDING), ("_deletedAt", ASCENDING)]),
+]

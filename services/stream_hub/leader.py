@@ -1,0 +1,294 @@
+"""The work of one term: take over the log, then turn changes into events until the term ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import NoReturn, Protocol, TypeVar
+
+from hubbub.clock import Clock
+from hubbub.contracts.base import Event
+from hubbub.contracts.event_log import Header
+from hubbub.contracts.events import PermissionsChanged, RolesChanged
+from hubbub.errors import HubbubError
+from hubbub.telemetry.log import get_logger
+from services.stream_hub import takeover
+from services.stream_hub.domain import decide
+from services.stream_hub.feed import Feed, Position, Read
+from services.stream_hub.jetstream import (
+    Entry,
+    EventLog,
+    LogMissing,
+    LogState,
+    LogUnavailable,
+)
+from services.stream_hub.knowledge import Knowledge
+from services.stream_hub.leadership import Leadership
+from services.stream_hub.metrics import HubMetrics
+from services.stream_hub.owned import owned
+from services.stream_hub.publisher import LogChanged, Publisher
+from services.stream_hub.settings import StreamHubSettings
+from services.stream_hub.store import StoreError
+from services.stream_hub.takeover import Beginning
+from services.stream_hub.term import LeadershipLost, Term
+from services.stream_hub.watermark import Announcer, Tops
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+
+_BATCH = 256  # changes decided between two looks at what else there is to do
+_DRAIN = 1.0  # seconds for the last acknowledgements when the process ends
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+
+
+class Source(Protocol):
+    """Where changes come from."""
+
+    async def present(self) -> Position:
+        """The present end of the history."""
+        ...
+
+    async def run(self, position: Position, feed: Feed) -> NoReturn:
+        """Feed everything behind `position`, in order, each change once."""
+        ...
+
+
+class Teller(Protocol):
+    """The part of the bus that the hub uses for other services' caches."""
+
+    async def publish(self, event: Event) -> None:
+        """Tell whoever listens."""
+        ...
+
+
+class Leader:
+    """Leads when it is told to. Keeps nothing from one term to the next but its settings."""
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        source: Source,
+        knowledge: Knowledge,
+        leadership: Leadership,
+        teller: Teller,
+        settings: StreamHubSettings,
+        *,
+        clock: Clock,
+        metrics: HubMetrics,
+    ) -> None:
+        self._log = event_log
+        self._source = source
+        self._knowledge = knowledge
+        self._leadership = leadership
+        self._teller = teller
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._publisher: Publisher | None = None
+
+    def doubt(self) -> None:
+        """The connection to NATS was away: what it acknowledged may be gone."""
+        if self._publisher is not None:
+            self._publisher.doubt()
+
+    async def lead(self, term: Term, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set; then finish what is on its way.
+
+        Raises:
+            LeadershipLost, LogChanged, TailStuck: this term must end; perhaps in a group.
+        """
+        tops = Tops()
+        position = await self._position(term)
+        beginning = await self._take_over(term, tops)
+        await self._knowledge.begin()
+        publisher = Publisher(
+            self._log,
+            term,
+            beginning,
+            self._settings,
+            clock=self._clock,
+            metrics=self._metrics,
+            tops=tops,
+        )
+        announcer = Announcer(
+            self._log,
+            tops,
+            self._clock,
+            interval=self._settings.watermark_interval,
+            idle=self._settings.watermark_idle,
+        )
+        feed = Feed(self._settings.buffer)
+        self._publisher = publisher
+        try:
+            async with owned(publisher.run(), announcer.run(term)):
+                async with owned(
+                    self._source.run(position, feed), self._work(term, publisher, feed)
+                ):
+                    await stopping.wait()
+                if not await publisher.drain(_DRAIN):
+                    log.warning("events_left_unacknowledged", events=publisher.unacknowledged)
+        except* LogChanged as changed:
+            if changed.subgroup(lambda error: str(error) == "overtaken") is not None:
+                # Order was lost, if nothing else: clients must fetch instead of trusting it.
+                await self._break_continuity(term)
+            raise
+        finally:
+            self._publisher = None
+            publisher.close()
+
+    # --- beginning
+
+    async def _position(self, term: Term) -> Position:
+        """Where to read from. At the very first start that is the present, remembered before
+        anything else, so that a crash right after loses nothing."""
+        token = term.checkpoint.token
+        if token is None:
+            token = (await self._insist(term, self._source.present)).document
+            term.checkpoint = replace(term.checkpoint, token=token)
+            await self._insist(term, lambda: self._leadership.save(term))
+            log.info("history_begins")
+        return Position(str(token["_data"]), token)
+
+    async def _take_over(self, term: Term, tops: Tops) -> Beginning:
+        """Mark the log as ours and find out what of our work is in it already."""
+        state = await self._insist(term, lambda: self._prepared(term))
+        checkpoint = term.checkpoint
+        known = await self._insist(term, lambda: self._entry(checkpoint.sequence, state))
+        continuity = takeover.judge(checkpoint, term.log, state, known)
+        if continuity.log != term.log:
+            # Ahead of the marker: whoever comes next must not take the new log for the old one.
+            await self._insist(term, lambda: self._leadership.save_log(term, continuity.log))
+        if continuity.broken:
+            self._metrics.resyncs.labels(continuity.broken).inc()
+            log.error("log_continuity_broken", reason=continuity.broken)
+        term.checkpoint = takeover.behind(checkpoint, continuity)
+        marker_id = takeover.marker_id(term.epoch)
+        event = takeover.marker(
+            term.epoch, term.holder, continuity.log, resync=bool(continuity.broken)
+        )
+        event.headers[Header.EPOCH] = str(term.epoch)
+        event.headers[Header.EVENT_ID] = marker_id
+
+        async def mark() -> int:
+            term.check()
+            return await self._log.append_now(event.audience, event.payload, event.headers)
+
+        sequence = await self._insist(term, mark)
+        entries = await self._insist(
+            term, lambda: self._log.read(continuity.read_from, sequence - 1)
+        )
+        for entry in entries:
+            tops.note(entry.audience, entry.sequence)
+        tops.note(event.audience, sequence)
+        if any(entry.epoch > term.epoch for entry in entries):
+            raise LeadershipLost("superseded")
+        seen = takeover.seen_in(entries, checkpoint)
+        log.info(
+            "log_taken_over",
+            epoch=term.epoch,
+            log_epoch=continuity.log.epoch,
+            sequence=sequence,
+            seen=len(seen.ids),
+        )
+        return Beginning(state.created, sequence, marker_id, term.checkpoint, seen)
+
+    async def _prepared(self, term: Term) -> LogState:
+        """The log, which takes only our events from now on. One that belongs to another life of
+        the database is begun anew: its epochs would make all that we say count for nothing."""
+        with suppress(LogMissing):
+            if await self._is_foreign(term):
+                await self._leadership.save(term)  # ours for certain, so the log's leader is not
+                log.error("log_of_another_database")
+                await self._log.delete()
+        term.check()
+        return await self._log.prepare(term.epoch)
+
+    async def _is_foreign(self, term: Term) -> bool:
+        """Whether the log knows a later leader than the database does."""
+        state = await self._log.state()
+        if not term.log.created:
+            return state.last > 0
+        marker = await self._log.last_marker()
+        return max(state.epoch, marker.epoch if marker is not None else 0) > term.epoch
+
+    async def _entry(self, sequence: int, state: LogState) -> Entry | None:
+        if not state.first <= sequence <= state.last:
+            return None
+        entries = await self._log.read(sequence, sequence)
+        return entries[0] if entries else None
+
+    async def _insist(self, term: Term, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until it succeeds or the term is over."""
+        pause = _FIRST_PAUSE
+        while True:
+            term.check()
+            try:
+                return await attempt()
+            except (LogUnavailable, StoreError, TimeoutError) as error:
+                log.warning("waiting_to_lead", reason=f"{type(error).__name__}: {error}"[:200])
+            await self._clock.sleep(pause * random.random())  # noqa: S311  spreads, hides nothing
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    # --- working
+
+    async def _work(self, term: Term, publisher: Publisher, feed: Feed) -> NoReturn:
+        while True:
+            items = await feed.take(_BATCH)
+            changes = [item.change for item in items if item.change is not None]
+            if changes:
+                self._metrics.batch_events.observe(len(changes))
+                committed = changes[-1].committed
+                self._metrics.lag.set(max(0.0, self._clock.time() - committed / 1000))
+                await self._insist(term, partial(self._knowledge.prepare, changes))
+            await self._publish(term, publisher, items)
+
+    async def _publish(self, term: Term, publisher: Publisher, items: Sequence[Read]) -> None:
+        told: dict[Event, None] = {}
+        for item in items:
+            change = item.change
+            if item.gap:
+                await self._resync(term, publisher, item)
+            elif change is None:
+                publisher.pass_over(item.position)
+            else:
+                self._knowledge.learn(change)
+                decision = decide(change, self._knowledge)
+                if decision.skipped is not None:
+                    self._metrics.skipped.labels(decision.skipped).inc()
+                told.update(dict.fromkeys(decision.told))
+                await publisher.submit(
+                    item.position,
+                    decision.events,
+                    committed=change.committed,
+                    read_at=item.read_at,
+                )
+        await self._tell(told)
+
+    async def _resync(self, term: Term, publisher: Publisher, item: Read) -> None:
+        """Say that changes are missing: whoever keeps a state must fetch it again."""
+        self._metrics.resyncs.labels(item.gap).inc()
+        log.error("resync", reason=item.gap)
+        await self._break_continuity(term)
+        await self._insist(term, self._knowledge.begin)
+        event = takeover.marker(term.epoch, term.holder, term.log, resync=True)
+        await publisher.submit(item.position, [event], read_at=item.read_at, label="gap")
+        await self._tell([RolesChanged(), PermissionsChanged()])
+
+    async def _break_continuity(self, term: Term) -> None:
+        identity = replace(term.log, breaks=term.log.breaks + 1)
+        await self._insist(term, lambda: self._leadership.save_log(term, identity))
+
+    async def _tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            try:
+                await self._teller.publish(event)
+            except HubbubError as error:
+                # Caches also age by themselves; the log is what must not miss anything.
+                self._metrics.skipped.labels("untold").inc()
+                log.warning("event_not_told", name=event.event_name, reason=error.reason)

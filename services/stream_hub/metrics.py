@@ -1,0 +1,133 @@
+"""What the hub tells about itself."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from hubbub.telemetry.metrics import FAN, FAST, SIZE
+
+SHARD = "0"
+"""There is one change stream; the label leaves room for more."""
+
+_COLLECTIONS = {
+    "rocketchat_message": "messages",
+    "rocketchat_room": "rooms",
+    "rocketchat_subscription": "subscriptions",
+    "users": "users",
+    "rocketchat_roles": "roles",
+    "rocketchat_permissions": "permissions",
+    "rocketchat_settings": "settings",
+    "rocketchat__trash": "trash",
+}
+
+
+class HubMetrics:
+    """The meters of one hub process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.leader = Gauge(
+            "hubbub_hub_leader", "1 while this process leads.", ["shard"], registry=registry
+        ).labels(SHARD)
+        self.epoch = Gauge(
+            "hubbub_hub_epoch", "Epoch of the last term seen here.", ["shard"], registry=registry
+        ).labels(SHARD)
+        self.lease_failures = Counter(
+            "hubbub_hub_lease_failures",
+            "Renewals that failed, and terms that ended against the will of the leader.",
+            ["shard", "reason"],
+            registry=registry,
+        )
+        self.changes = Counter(
+            "hubbub_hub_changes",
+            "Changes of the database that were read.",
+            ["collection", "op"],
+            registry=registry,
+        )
+        self.published = Counter(
+            "hubbub_hub_published",
+            "Events that the log acknowledged.",
+            ["stream"],
+            registry=registry,
+        )
+        self.skipped = Counter(
+            "hubbub_hub_skipped",
+            "Changes without events, and events that could not be sent.",
+            ["reason"],
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "hubbub_hub_lag_seconds",
+            "Age of the last change when it was read; 0 while there is nothing to read.",
+            registry=registry,
+        )
+        self.checkpoint_age = Gauge(
+            "hubbub_hub_checkpoint_age_seconds",
+            "Time since the checkpoint was saved.",
+            registry=registry,
+        )
+        self.publish_duration = Histogram(
+            "hubbub_hub_publish_duration_seconds",
+            "From reading a change to the acknowledgement of its last event.",
+            buckets=FAST,
+            registry=registry,
+        )
+        self.batch_events = Histogram(
+            "hubbub_hub_batch_events",
+            "Changes that were decided in one go.",
+            buckets=FAN,
+            registry=registry,
+        )
+        self.event_bytes = Histogram(
+            "hubbub_hub_event_bytes", "Payload of an event.", buckets=SIZE, registry=registry
+        )
+        self.resumes = Counter(
+            "hubbub_hub_resumes",
+            "How reading began or began again.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.poison = Counter(
+            "hubbub_hub_poison",
+            "Changes that could not be read and were passed over. Look at each one.",
+            registry=registry,
+        )
+        self.resyncs = Counter(
+            "hubbub_hub_resyncs",
+            "Times that clients had to be told to fetch everything again.",
+            ["reason"],
+            registry=registry,
+        )
+        self.sequence_conflicts = Counter(
+            "hubbub_hub_sequence_conflicts",
+            "Publishes that the log refused because something else came before them.",
+            registry=registry,
+        )
+        self.recoveries = Counter(
+            "hubbub_hub_recoveries",
+            "Times that the publisher compared itself with the log.",
+            registry=registry,
+        )
+        self.oplog_window = Gauge(
+            "hubbub_hub_oplog_window_seconds",
+            "How far back the database's history reaches: how long all hubs may be away.",
+            registry=registry,
+        )
+
+        self._streams: dict[str, Counter] = {}
+        self._changes: dict[tuple[str, str], Counter] = {}
+
+    def count_published(self, stream: str, size: int) -> None:
+        """Count one event that the log has, with a payload of `size` bytes."""
+        counter = self._streams.get(stream)
+        if counter is None:
+            counter = self._streams[stream] = self.published.labels(stream)
+        counter.inc()
+        self.event_bytes.observe(size)
+
+    def count_change(self, collection: str, operation: str) -> None:
+        """Count one change read."""
+        counter = self._changes.get((collection, operation))
+        if counter is None:
+            counter = self.changes.labels(_COLLECTIONS.get(collection, "other"), operation)
+            self._changes[collection, operation] = counter
+        counter.inc()

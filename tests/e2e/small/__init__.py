@@ -1,0 +1,1 @@
+"""A Hubbub of three tiny services, to try the supervisor and the front door with."""

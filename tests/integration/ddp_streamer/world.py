@@ -1,0 +1,416 @@
+"""A whole streamer on a real NATS, with the other services played by a few lines each."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from prometheus_client import CollectorRegistry
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from hubbub.bus import BusSettings, NatsBus
+from hubbub.contracts.account import Account, Identity, LoginExpired, LoginResult
+from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.documents import Document, Page, Paging
+from hubbub.contracts.event_log import (
+    AccountChanged,
+    MembershipBegan,
+    MembershipEnded,
+    room_audience,
+    user_audience,
+)
+from hubbub.contracts.messages import NewMessage
+from hubbub.contracts.messaging import Messaging
+from hubbub.contracts.presence import ConnectionRecord, Presence, Status
+from hubbub.contracts.rooms import Membership
+from hubbub.errors import Unauthenticated, Unavailable
+from hubbub.ids import RoomId, UserId
+from services.ddp_streamer.metrics import StreamerMetrics
+from services.ddp_streamer.service import Streamer
+from services.ddp_streamer.settings import StreamerSettings
+from tests.integration.ddp_streamer.harness import FakeHub, connected, fresh_log
+from tests.waiting import eventually
+
+EXPIRES = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Facts:
+    """What the other services know."""
+
+    tokens: dict[str, str] = field(default_factory=dict)  # token → user id
+    rooms: dict[str, str] = field(default_factory=dict)  # room id → type
+    members: dict[str, set[str]] = field(default_factory=dict)  # user id → room ids
+    permissions: dict[str, set[str]] = field(default_factory=dict)
+    account_away: bool = False
+    authorization_away: bool = False
+    presence: list[tuple[str, str, str, int]] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    slow: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def played(kind: type[Any], facts: Facts) -> object:
+    """An instance of `kind`; actions of its contract that it does not play fail when called."""
+
+    async def absent(_self: object, *_: object, **__: object) -> None:
+        raise AssertionError("not played in this test")
+
+    missing = {
+        name: absent
+        for base in kind.__mro__
+        for name, action in getattr(base, "contract_actions", {}).items()
+        if getattr(kind, name) is action.function
+    }
+    return type(kind.__name__, (kind,), missing)(facts)
+
+
+class FakeAccount(Account):
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    async def login(self, parameters: dict[str, Any], address: str = "") -> LoginResult:
+        if self.facts.account_away:
+            raise Unavailable("away")
+        token = parameters.get("resume", "")
+        if token not in self.facts.tokens:
+            raise LoginExpired("You've been logged out by the server. Please log in again.")
+        user_id = self.facts.tokens[token]
+        return LoginResult(
+            user_id=UserId(user_id),
+            token=token,
+            hashed_token=f"hash-{token}",
+            token_expires=EXPIRES,
+            type="resume",
+            user={"username": user_id, "name": user_id.title()},
+        )
+
+    async def logout(self, user_id: UserId, hashed_token: str) -> None:
+        self.facts.tokens.pop(hashed_token.removeprefix("hash-"), None)
+
+    async def verify_token(self, user_id: UserId, hashed_token: str) -> Identity:
+        if self.facts.tokens.get(hashed_token.removeprefix("hash-")) != user_id:
+            raise Unauthenticated("gone")
+        return Identity(user_id=user_id, username=user_id, hashed_token=hashed_token)
+
+
+class FakeAuthorization(Authorization):
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    async def has_at_least_one_permission(
+        self, user_id: UserId | None, permissions: list[str], room_id: RoomId | None = None
+    ) -> bool:
+        return bool(self.facts.permissions.get(user_id or "", set()) & set(permissions))
+
+    async def can_access_room_id(self, room_id: RoomId, user_id: UserId | None) -> bool:
+        if self.facts.authorization_away:
+            raise Unavailable("away")
+        if user_id is None or room_id not in self.facts.rooms:
+            return False
+        public = self.facts.rooms[room_id] == "c"
+        return public or room_id in self.facts.members.get(user_id, set())
+
+    async def can_read_room(self, room_id: RoomId, user_id: UserId | None) -> bool:
+        return await self.can_access_room_id(room_id, user_id)
+
+
+class FakeMessaging(Messaging):
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    async def memberships_of(self, user_id: UserId) -> list[Membership]:
+        return [
+            Membership(room_id=RoomId(room_id), room_type=self.facts.rooms[room_id])
+            for room_id in self.facts.members.get(user_id, set())
+        ]
+
+    async def list_public_settings(self, paging: Paging, ids: list[str] | None = None) -> Page:
+        return Page(items=[{"_id": "UI_Use_Real_Name", "value": False}], total=1)
+
+    async def send_message(
+        self, user_id: UserId, message: NewMessage, allow_empty: bool = False
+    ) -> Document:
+        if message.text == "slow":
+            await self.facts.slow.wait()
+        self.facts.sent.append(message.text)
+        return {"_id": message.id, "msg": message.text}
+
+
+class FakePresence(Presence):
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    def _note(self, call: str, record: ConnectionRecord) -> None:
+        self.facts.presence.append((call, record.user_id, record.status.value, record.sequence))
+
+    async def new_connection(
+        self, connection: ConnectionRecord, instance: str, boot_id: str
+    ) -> None:
+        self._note("new", connection)
+
+    async def set_connection_status(
+        self, connection: ConnectionRecord, instance: str, boot_id: str
+    ) -> None:
+        self._note("status", connection)
+
+    async def remove_connections(
+        self, connections: list[ConnectionRecord], instance: str, boot_id: str
+    ) -> None:
+        for record in connections:
+            self._note("remove", record)
+
+    async def announce(
+        self, connections: list[ConnectionRecord], instance: str, boot_id: str
+    ) -> None:
+        for record in connections:
+            self._note("announce", record)
+
+    async def set_status(
+        self, user_id: UserId, status: Status | None = None, text: str | None = None
+    ) -> None:
+        self.facts.presence.append(("set", user_id, status or "", 0))
+
+
+class DdpClient:
+    """One client: sends what it is told and keeps what it gets."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self.frames: list[dict[str, Any]] = []
+        self.closed: tuple[int, str] | None = None
+        self._ids = itertools.count(1)
+        self._news = asyncio.Event()
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        try:
+            async for text in self._socket:
+                self.frames.append(orjson.loads(text))
+                self._news.set()
+        except ConnectionClosed:
+            pass
+        self.closed = (self._socket.close_code or 1006, self._socket.close_reason or "")
+
+    async def end(self) -> None:
+        if self._reader.cancelled():
+            self._socket.transport.abort()
+            return
+        await self._socket.close()
+        await self._reader
+
+    def stop_reading(self) -> None:
+        """Leave what arrives in the kernel, like a client that hangs."""
+        self._reader.cancel()
+        self._socket.transport.pause_reading()
+
+    async def send(self, **message: Any) -> None:
+        await self._socket.send(orjson.dumps(message).decode())
+
+    async def greet(self) -> None:
+        await self.send(msg="connect", version="1", support=["1"])
+        await self.got(lambda frame: frame.get("msg") == "connected")
+
+    async def got(
+        self, predicate: Callable[[dict[str, Any]], bool], within: float = 5.0
+    ) -> dict[str, Any]:
+        """The first frame that fulfils `predicate`."""
+        seen = 0
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    self._news.clear()
+                    for frame in self.frames[seen:]:
+                        if predicate(frame):
+                            return frame
+                    seen = len(self.frames)
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"no such frame; the last ones: {self.frames[-5:]}") from None
+
+    async def call(self, method: str, *params: Any, within: float = 5.0) -> dict[str, Any]:
+        """The `result` message."""
+        call_id = await self.begin(method, *params)
+        return await self.result(call_id, within=within)
+
+    async def begin(self, method: str, *params: Any) -> str:
+        call_id = f"m{next(self._ids)}"
+        await self.send(msg="method", id=call_id, method=method, params=list(params))
+        return call_id
+
+    async def result(self, call_id: str, within: float = 5.0) -> dict[str, Any]:
+        return await self.got(
+            lambda frame: frame.get("msg") == "result" and frame["id"] == call_id, within
+        )
+
+    async def login(self, token: str) -> dict[str, Any]:
+        answer = await self.call("login", {"resume": token})
+        assert "error" not in answer, answer
+        return answer
+
+    async def sub(self, stream: str, event: str, options: Any = False) -> str:
+        """Send a sub; its id."""
+        sub_id = f"s{next(self._ids)}"
+        await self.send(msg="sub", id=sub_id, name=f"stream-{stream}", params=[event, options])
+        return sub_id
+
+    async def answered(self, sub_id: str, within: float = 5.0) -> dict[str, Any]:
+        """`ready` or `nosub` of a sub."""
+        return await self.got(
+            lambda frame: (
+                (frame.get("msg") == "ready" and frame["subs"] == [sub_id])
+                or (frame.get("msg") == "nosub" and frame["id"] == sub_id)
+            ),
+            within,
+        )
+
+    async def subscribed(self, stream: str, event: str, options: Any = False) -> str:
+        """A sub that is ready."""
+        sub_id = await self.sub(stream, event, options)
+        answer = await self.answered(sub_id)
+        assert answer["msg"] == "ready", answer
+        return sub_id
+
+    def heard(self, stream: str, event: str) -> list[Any]:
+        """The `args` of every event of a stream, in order."""
+        return [
+            frame["fields"]["args"]
+            for frame in self.frames
+            if frame.get("msg") == "changed"
+            and frame["collection"] == f"stream-{stream}"
+            and frame["fields"]["eventName"] == event
+        ]
+
+    async def hears(self, stream: str, event: str, count: int = 1, within: float = 5.0) -> None:
+        """Wait until so many events of a stream have arrived."""
+        await eventually(lambda: len(self.heard(stream, event)) >= count, within=within)
+
+    async def ended(self, sub_id: str) -> dict[str, Any]:
+        """The `nosub` of a sub."""
+        return await self.got(lambda frame: frame.get("msg") == "nosub" and frame["id"] == sub_id)
+
+    def texts(self, room_id: str) -> list[str]:
+        """Ids of the messages of a room that arrived, in order."""
+        return [args[0]["_id"] for args in self.heard("room-messages", room_id)]
+
+
+@dataclass
+class World:
+    """The streamer, the hub in front of it, and what the others know."""
+
+    streamer: Streamer
+    hub: FakeHub
+    facts: Facts
+    bus: NatsBus
+    stack: AsyncExitStack
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[DdpClient]:
+        url = f"ws://127.0.0.1:{self.streamer.listener.port}/websocket"
+        async with connect(url, compression=None, max_queue=None, max_size=None) as socket:
+            client = DdpClient(socket)
+            try:
+                yield client
+            finally:
+                await client.end()
+
+    async def anonymous(self) -> DdpClient:
+        client = await self.stack.enter_async_context(self.connection())
+        await client.greet()
+        return client
+
+    async def client(self, user_id: str, token: str | None = None) -> DdpClient:
+        """A signed-in client of `user_id`."""
+        client = await self.anonymous()
+        token = token or f"token-{user_id}"
+        self.facts.tokens[token] = user_id
+        await client.login(token)
+        return client
+
+    def room(self, room_id: str, *members: str, kind: str = "p") -> None:
+        self.facts.rooms[room_id] = kind
+        for member in members:
+            self.facts.members.setdefault(member, set()).add(room_id)
+
+    async def join(self, user_id: str, room_id: str) -> int:
+        """What the hub tells when a membership begins; its sequence."""
+        self.facts.members.setdefault(user_id, set()).add(room_id)
+        began = MembershipBegan(
+            user_id=user_id, room_id=room_id, room_type=self.facts.rooms[room_id]
+        )
+        return await self.hub.control(user_audience(user_id), began)
+
+    async def leave(self, user_id: str, room_id: str) -> int:
+        """What the hub tells when a membership ends; its sequence in the room's audience."""
+        self.facts.members[user_id].discard(room_id)
+        ended = MembershipEnded(user_id=user_id, room_id=room_id)
+        sequence = await self.hub.control(room_audience(room_id), ended)
+        await self.hub.control(user_audience(user_id), ended)
+        return sequence
+
+    async def account_changed(self, user_id: str) -> None:
+        await self.hub.control(user_audience(user_id), AccountChanged(user_id=user_id))
+
+
+@asynccontextmanager
+async def world(nats_url: str, streamer_url: str = "", **settings: Any) -> AsyncIterator[World]:
+    """A running streamer. `streamer_url`: its own way to NATS, when that is another one."""
+    facts = Facts()
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(connected(nats_url))
+        await fresh_log(client)
+        hub = FakeHub(client)
+        await hub.begin()
+        others = NatsBus(
+            BusSettings(HUBBUB_NATS_URL=nats_url),
+            service="others",
+            instance="others-1",
+            registry=CollectorRegistry(),
+        )
+        await others.connect()
+        stack.push_async_callback(others.close)
+        for kind in (
+            FakeAccount,
+            FakeAuthorization,
+            FakeMessaging,
+            FakePresence,
+        ):
+            await others.serve(played(kind, facts))
+        bus = NatsBus(
+            BusSettings(HUBBUB_NATS_URL=streamer_url or nats_url, nats_reconnect_wait=0.05),
+            service="ddp-streamer",
+            instance="ddp-streamer-1",
+            registry=CollectorRegistry(),
+        )
+        await bus.connect()
+        stack.push_async_callback(bus.close)
+        defaults: dict[str, Any] = {
+            "host": "127.0.0.1",
+            "port": 0,
+            "close_timeout": 0.5,
+            "max_anonymous_per_address": 0,
+            "resync_window": 0.2,
+            "frames_per_second": 1e6,
+            "frame_burst": 1_000_000,
+            "rate_connection": 0,
+            "rate_user": 0,
+            "rate_connection_method": 0,
+            "rate_user_method": 0,
+            "rate_send_message": 0,
+            "rate_login": 0,
+        }
+        streamer = Streamer(
+            bus,
+            StreamerSettings(**{**defaults, **settings}),
+            StreamerMetrics(CollectorRegistry()),
+            "ddp-streamer-1",
+        )
+        await stack.enter_async_context(streamer)
+        async with AsyncExitStack() as clients:
+            yield World(streamer, hub, facts, bus, clients)

@@ -1,0 +1,224 @@
+"""Reading messages: pages without holes or repeats, and what happened since."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from hubbub.contracts.documents import Paging
+from hubbub.contracts.messages import InvalidRoom, MessageNotFound
+from hubbub.errors import NotAllowed
+from hubbub.ids import MessageId, RoomId, UserId
+from tests.integration.messaging.house import House
+
+pytestmark = pytest.mark.integration
+
+START = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+async def _imported(home: House, moments: list[int]) -> tuple[UserId, RoomId]:
+    """A room with one message per number of seconds after `START`."""
+    (ada,) = await home.users("ada")
+    room_id = await home.room(ada)
+    await home.database.rocketchat_message.insert_many(
+        [
+            {
+                "_id": f"m{number:03}",
+                "rid": room_id,
+                "msg": str(number),
+                "ts": START + timedelta(seconds=seconds),
+                "_updatedAt": START + timedelta(seconds=seconds),
+                "u": {"_id": ada, "username": "ada"},
+            }
+            for number, seconds in enumerate(moments)
+        ]
+    )
+    return ada, room_id
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 100])
+async def test_pages_over_equal_times_have_no_hole_and_no_repeat(home: House, count: int) -> None:
+    """Who goes on from a page's last date sees every message once, in either direction."""
+    moments = [0, 1, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5]
+    ada, room_id = await _imported(home, moments)
+    everything = [f"m{number:03}" for number in range(len(moments))]
+
+    back: list[str] = []
+    latest: datetime | None = None
+    while True:
+        page = (await home.messaging.history(ada, room_id, latest=latest, count=count)).messages
+        if not page:
+            break
+        back += [message["_id"] for message in page]
+        latest = page[-1]["ts"]
+    assert back == everything[::-1]
+
+    forward: list[str] = []
+    start = START - timedelta(seconds=1)
+    while page := await home.messaging.next_messages(ada, room_id, start, count):
+        forward += [message["_id"] for message in page]
+        start = page[-1]["ts"]
+    assert forward == everything
+
+
+async def test_history_bounds_and_hidden_messages(home: House) -> None:
+    """Inclusive or not; hidden messages, hidden types and thread replies stay out."""
+    ada, room_id = await _imported(home, list(range(6)))
+    messages = home.database.rocketchat_message
+    await messages.update_one({"_id": "m001"}, {"$set": {"_hidden": True}})
+    await messages.update_one({"_id": "m002"}, {"$set": {"t": "uj"}})
+    await messages.update_one({"_id": "m003"}, {"$set": {"tmid": "m000"}})
+    await home.setting("Hide_System_Messages", ["uj"])
+    at = [START + timedelta(seconds=seconds) for seconds in range(6)]
+
+    async def ids(**bounds: Any) -> list[str]:
+        page = await home.messaging.history(ada, room_id, **bounds)
+        return [message["_id"] for message in page.messages]
+
+    assert await ids() == ["m005", "m004", "m003", "m000"]
+    assert await ids(show_thread_messages=False) == ["m005", "m004", "m000"]
+    assert await ids(latest=at[5]) == ["m004", "m003", "m000"]
+    assert await ids(latest=at[5], inclusive=True, oldest=at[3]) == ["m005", "m004", "m003"]
+    assert await ids(offset=1, count=2) == ["m004", "m003"]
+
+
+async def test_unread_messages_that_a_page_does_not_reach(home: House) -> None:
+    """How many there are, and the first of them."""
+    ada, room_id = await _imported(home, list(range(10)))
+
+    page = await home.messaging.history(
+        ada, room_id, count=3, last_seen=START + timedelta(seconds=2)
+    )
+
+    assert [message["_id"] for message in page.messages] == ["m009", "m008", "m007"]
+    assert page.unread_not_loaded == 4
+    assert page.first_unread is not None
+    assert page.first_unread["_id"] == "m003"
+
+
+async def test_surroundings(home: House) -> None:
+    """Half before, half after, oldest first."""
+    ada, room_id = await _imported(home, list(range(10)))
+
+    around = await home.messaging.surrounding_messages(ada, MessageId("m005"), count=4)
+    all_of_it = await home.messaging.surrounding_messages(ada, MessageId("m005"), count=100)
+
+    assert [message["_id"] for message in around.messages] == [f"m00{n}" for n in range(3, 8)]
+    assert (around.more_before, around.more_after) == (True, True)
+    assert len(all_of_it.messages) == 10
+    assert (all_of_it.more_before, all_of_it.more_after) == (False, False)
+    assert room_id
+
+
+async def test_what_was_missed_includes_edits(home: House) -> None:
+    """A message that was sent long ago and edited since is among them."""
+    ada, room_id = await _imported(home, list(range(3)))
+    now = await home.service._desk.now()
+    await home.database.rocketchat_message.update_one(
+        {"_id": "m001"}, {"$set": {"_updatedAt": now}}
+    )
+    sent = await home.say(ada, room_id, "new")
+
+    missed = await home.messaging.missed_messages(ada, room_id, now + timedelta(seconds=5))
+
+    assert [message["_id"] for message in missed] == ["m001", sent["_id"]]
+
+
+async def test_synchronization_tells_of_deletions(home: House) -> None:
+    """Removed and hidden messages are listed with the time of their end."""
+    (ada,) = await home.users("ada")
+    home.authorization.granted[ada] = {"admin"}
+    room_id = await home.room(ada)
+    kept, removed = await home.say(ada, room_id, "kept"), await home.say(ada, room_id, "removed")
+    hidden = await home.say(ada, room_id, "hidden")
+    await home.messaging.delete_message(ada, removed["_id"])
+    await home.setting("Message_KeepHistory", value=True)
+    await home.messaging.delete_message(ada, hidden["_id"])
+
+    changes = await home.messaging.synchronize(ada, room_id, kept["ts"])
+
+    assert [message["_id"] for message in changes.updated] == [kept["_id"]]
+    assert {entry["_id"] for entry in changes.deleted} == {removed["_id"], hidden["_id"]}
+    assert all(entry["_deletedAt"] >= kept["ts"] for entry in changes.deleted)
+
+
+async def test_threads_and_their_replies(home: House) -> None:
+    """Threads by latest activity, replies by age."""
+    (ada,) = await home.users("ada")
+    room_id = await home.room(ada)
+    first, second = await home.say(ada, room_id, "1"), await home.say(ada, room_id, "2")
+    for number in range(3):
+        await home.say(ada, room_id, f"r{number}", tmid=second["_id"])
+    await home.say(ada, room_id, "late", tmid=first["_id"])
+
+    threads = await home.messaging.threads(ada, room_id, Paging())
+    replies = await home.messaging.thread_messages(ada, second["_id"], Paging(count=2, offset=1))
+
+    assert [message["_id"] for message in threads.items] == [first["_id"], second["_id"]]
+    assert [message["msg"] for message in replies.items] == ["r1", "r2"]
+    assert replies.total == 3
+
+
+async def test_nobody_reads_a_group_from_outside(home: House) -> None:
+    """Every read door asks for access, and existence is not told."""
+    ada, bob = await home.users("ada", "bob")
+    room_id = await home.room(ada, kind="p")
+    sent = await home.say(ada, room_id)
+    messaging = home.messaging
+
+    for call in (
+        messaging.history(bob, room_id),
+        messaging.history(None, room_id),
+        messaging.next_messages(bob, room_id, START),
+        messaging.missed_messages(bob, room_id, START),
+        messaging.threads(bob, room_id, Paging()),
+        messaging.synchronize(bob, room_id, START),
+    ):
+        with pytest.raises(NotAllowed):
+            await call
+    for hidden in (
+        messaging.get_message(bob, sent["_id"]),
+        messaging.surrounding_messages(bob, sent["_id"]),
+        messaging.thread_messages(bob, sent["_id"], Paging()),
+    ):
+        with pytest.raises(MessageNotFound):
+            await hidden
+    with pytest.raises(InvalidRoom):
+        await messaging.history(ada, RoomId("nowhere"))
+
+
+async def test_stars_of_others_and_internals_are_not_told(home: House) -> None:
+    """A message carries the reader's own star only."""
+    ada, bob = await home.users("ada", "bob")
+    room_id = await home.room(ada, "bob")
+    sent = await home.say(ada, room_id)
+    await home.database.rocketchat_message.update_one(
+        {"_id": sent["_id"]}, {"$set": {"starred": [{"_id": bob}], "html": "x", "token": "t"}}
+    )
+
+    for_ada = await home.messaging.get_message(ada, sent["_id"])
+    for_bob = await home.messaging.get_message(bob, sent["_id"])
+
+    assert not {"starred", "seq", "html", "token"} & for_ada.keys()
+    assert for_bob["starred"] == [{"_id": bob}]
+
+
+async def test_a_message_with_an_impossible_date_is_readable(home: House) -> None:
+    """One document that another tool spoiled does not close the room."""
+    ada, room_id = await _imported(home, [0, 1])
+    await home.database.command(
+        "update",
+        "rocketchat_message",
+        updates=[
+            {
+                "q": {"_id": "m001"},
+                "u": [{"$set": {"pinnedAt": {"$toDate": {"$toLong": 99999999999999999}}}}],
+            }
+        ],
+    )
+
+    page = await home.messaging.history(ada, room_id)
+
+    assert len(page.messages) == 2

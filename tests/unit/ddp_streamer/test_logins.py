@@ -1,0 +1,248 @@
+"""Logins that wait, tokens that vanish, documents that change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+
+from hubbub.clock import FakeClock
+from hubbub.contracts.account import Account, LoginExpired, LoginResult
+from hubbub.contracts.event_log import Audience, user_audience
+from hubbub.contracts.messaging import Messaging
+from hubbub.contracts.presence import Presence
+from hubbub.ddp.messages import Method
+from hubbub.ddp.stream import stream_frame
+from hubbub.errors import Timeout, Unauthenticated, Unavailable
+from hubbub.ids import UserId
+from services.ddp_streamer.fanout import Fanout, Rights
+from services.ddp_streamer.logins import Logins
+from services.ddp_streamer.metrics import StreamerMetrics
+from services.ddp_streamer.presence_link import PresenceLink
+from services.ddp_streamer.session import Session, SessionLimits
+from services.ddp_streamer.tasks import Tasks
+from tests.unit.ddp_streamer.stage import FakeHandlers, FakeRoutes, FakeSocket
+from tests.unit.ddp_streamer.test_fanout import FakeRights
+from tests.waiting import eventually
+
+BOB = user_audience("bob")
+
+
+class FakeAccount:
+    def __init__(self) -> None:
+        self.tokens = {"good": "bob"}
+        self.away = 0
+        self.logins = 0
+        self.logout_gate: asyncio.Event | None = None
+        self.document: dict[str, Any] = {"username": "bob", "name": "Bob"}
+
+    async def login(self, parameters: dict[str, Any], address: str = "") -> LoginResult:
+        self.logins += 1
+        if self.away:
+            self.away -= 1
+            raise (Unavailable if self.away % 2 else Timeout)("away")
+        token = parameters["resume"]
+        if token not in self.tokens:
+            raise LoginExpired("You've been logged out by the server. Please log in again.")
+        return LoginResult(
+            user_id=UserId(self.tokens[token]),
+            token=token,
+            hashed_token="#" + token,
+            token_expires=datetime(2030, 1, 1, tzinfo=UTC),
+            type="resume",
+            user={**self.document, "roles": ["admin"]},
+        )
+
+    async def logout(self, user_id: str, hashed_token: str) -> None:
+        self.tokens.pop(hashed_token[1:])
+        if self.logout_gate is not None:
+            await self.logout_gate.wait()
+
+    async def verify_token(self, user_id: str, hashed_token: str) -> None:
+        if self.tokens.get(hashed_token[1:]) != user_id:
+            raise Unauthenticated("gone")
+
+    async def me(self, user_id: str) -> dict[str, Any]:
+        return self.document
+
+
+class Routes(FakeRoutes):
+    meanwhile: Callable[[], object] | None = None
+    """Happens between the answer of account and the moment when events are routed."""
+
+    async def changed_lately(self, audience: Audience) -> bool:
+        if self.meanwhile is not None:
+            self.meanwhile()
+        return self.meanwhile is not None
+
+
+@dataclass
+class Desk:
+    logins: Logins
+    account: FakeAccount
+    routes: Routes
+    clock: FakeClock
+    fanout: Fanout
+    tasks: Tasks
+
+    def session(self, name: str = "c1") -> tuple[Session, FakeSocket]:
+        socket = FakeSocket(name)
+        return Session(socket, FakeHandlers(), SessionLimits(), self.tasks), socket
+
+    async def signed_in(self, token: str = "good", name: str = "c1") -> tuple[Session, FakeSocket]:
+        session, socket = self.session(name)
+        await self.logins.login(session, login(token))
+        return session, socket
+
+
+def login(token: str) -> Method:
+    return Method("1", "login", [{"resume": token}])
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with Tasks() as tasks:
+        account, routes, clock = FakeAccount(), Routes(), FakeClock()
+        metrics = StreamerMetrics(CollectorRegistry())
+        rights = cast("Rights", FakeRights())
+        fanout = Fanout(cast("Messaging", None), rights, metrics, tasks=tasks)
+        logins = Logins(
+            cast("Account", account),
+            fanout,
+            routes,
+            PresenceLink(cast("Presence", None), "i"),
+            metrics,
+            tasks=tasks,
+            clock=clock,
+        )
+        yield Desk(logins, account, routes, clock, fanout, tasks)
+
+
+async def test_a_login_tells_the_own_document_and_nothing_else(desk: Desk) -> None:
+    session, socket = await desk.signed_in()
+    assert socket.sent == [
+        {
+            "msg": "added",
+            "collection": "users",
+            "id": "bob",
+            "fields": {"username": "bob", "name": "Bob"},
+        }
+    ]
+    assert socket.authenticated
+    assert session.user_id == "bob"
+    assert desk.routes.held == {BOB: 1}
+
+
+async def test_a_login_is_held_while_nobody_can_decide_it(desk: Desk) -> None:
+    desk.account.away = 12
+    session, _ = await desk.signed_in()
+    assert session.user_id == "bob"
+    pauses = desk.clock.pauses
+    assert 0.1 <= pauses[0] <= 0.2
+    assert all(pause <= 5 for pause in pauses)
+    assert pauses[-1] > 2
+
+
+async def test_after_two_minutes_a_held_login_is_given_up_without_a_refusal(desk: Desk) -> None:
+    desk.account.away = 10_000
+    session, socket = desk.session()
+    with pytest.raises(Unavailable) as caught:
+        await desk.logins.login(session, login("good"))
+    assert caught.value.code == 503
+    assert caught.value.reason == "Login temporarily unavailable"
+    assert 2 <= caught.value.details["retryAfter"] <= 8
+    assert 100 < desk.clock.monotonic() <= 120
+    assert not socket.closed  # only after the client has the answer
+
+
+async def test_a_refused_login_is_refused_at_once(desk: Desk) -> None:
+    session, _ = desk.session()
+    with pytest.raises(LoginExpired):
+        await desk.logins.login(session, login("stale"))
+    assert desk.account.logins == 1
+    assert desk.routes.held == {}
+
+
+async def test_another_user_on_the_same_socket_takes_its_place(desk: Desk) -> None:
+    desk.account.tokens["other"] = "ann"
+    session, _ = await desk.signed_in()
+    await desk.logins.login(session, login("other"))
+    assert session.user_id == "ann"
+    assert desk.routes.held == {user_audience("ann"): 1}
+    assert desk.fanout.people.get("bob") is None
+
+
+async def test_only_sockets_of_a_token_that_is_gone_are_closed(desk: Desk) -> None:
+    desk.account.tokens["kept"] = "bob"
+    gone, gone_socket = await desk.signed_in("good", "c1")
+    _, kept_socket = await desk.signed_in("kept", "c2")
+    del desk.account.tokens["good"]
+    desk.logins.account_changed("bob")
+    await eventually(lambda: gone_socket.code == 1008)
+    assert gone_socket.sent[-1]["fields"] == {
+        "eventName": "bob/force_logout",
+        "args": [gone.secret_id],
+    }
+    assert not kept_socket.closed
+
+
+async def test_a_logout_is_not_taken_for_a_revocation(desk: Desk) -> None:
+    session, socket = await desk.signed_in()
+    desk.account.logout_gate = asyncio.Event()
+    handlers = FakeHandlers()
+    handlers.own = lambda session, method: desk.logins.logout(session, method)
+    session._handlers = handlers
+    session.on_message(Method("2", "logout", []))
+    await eventually(lambda: "good" not in desk.account.tokens)
+    desk.logins.account_changed("bob")  # the log is faster than the answer
+    await asyncio.sleep(0.01)
+    assert not socket.closed
+    desk.account.logout_gate.set()
+    await eventually(lambda: socket.sent[-1] == {"msg": "updated", "methods": ["2"]})
+    assert not socket.closed
+    assert session.user_id is None
+    assert {"msg": "removed", "collection": "users", "id": "bob"} in socket.sent
+    assert desk.routes.held == {}
+
+
+async def test_a_token_that_was_revoked_during_the_login_is_noticed(desk: Desk) -> None:
+    desk.routes.meanwhile = lambda: desk.account.tokens.pop("good", None)
+    _, socket = await desk.signed_in()
+    await eventually(lambda: socket.code == 1008)
+
+
+def user_data(diff: dict[str, Any], unset: dict[str, int] | None = None) -> bytes:
+    args = orjson.dumps([{"type": "updated", "id": "bob", "diff": diff, "unset": unset or {}}])
+    return stream_frame("notify-user", "bob/userData", args)
+
+
+async def test_changes_of_known_fields_reach_the_users_collection(desk: Desk) -> None:
+    _, socket = await desk.signed_in()
+    socket.sent.clear()
+    desk.logins.user_data_changed("bob", user_data({"status": "away", "settings.name": "x"}))
+    desk.logins.user_data_changed("bob", user_data({"name": "Bob"}))  # nothing new
+    assert socket.sent == []
+    desk.logins.user_data_changed("bob", user_data({"username": "rob"}, {"name": 1}))
+    assert socket.sent == [
+        {
+            "msg": "changed",
+            "collection": "users",
+            "id": "bob",
+            "fields": {"username": "rob"},
+            "cleared": ["name"],
+        }
+    ]
+
+
+async def test_a_part_of_a_field_is_read_whole(desk: Desk) -> None:
+    _, socket = await desk.signed_in()
+    emails = [{"address": "b@x.org", "verified": True}]
+    desk.account.document["emails"] = emails
+    desk.logins.user_data_changed("bob", user_data({"emails.0.verified": True}))
+    await eventually(lambda: socket.sent[-1].get("fields") == {"emails": emails})
