@@ -341,8 +341,8 @@ class AccountService(Account):
 
     async def remove_expired_tokens(self) -> int:
         """Forget the login tokens whose time is over; how many users had some."""
-        made_before = self._login.now() - await self._login.lifetime()
-        users = await self._tokens.remove_expired_tokens(made_before)
+        made_until = self._login.now() - await self._login.lifetime()
+        users = await self._tokens.remove_expired_tokens(made_until)
         self._metrics.tokens_expired.inc(users)
         return users
 

@@ -22,6 +22,7 @@ from services.ddp_streamer.rights import Question, Rights
 STREAM: Final = "notify-room"
 _ACTIVITIES: Final = frozenset({"user-typing", "user-recording", "user-uploading"})
 _MAX_EXTRA = 1024  # bytes
+_MAX_ROOM_ID = 128  # characters; it becomes part of a NATS subject, whose length is bounded
 _EQUAL_STATE = 1.0  # seconds between two equal states of one socket and room
 _MAX_REMEMBERED = 64  # states per socket
 _REAL_NAMES = "UI_Use_Real_Name"
@@ -71,7 +72,7 @@ def notice(params: list[Any]) -> Notice | None:
     if extra is not None and len(ejson.dumps(extra)) > _MAX_EXTRA:
         return None
     rest = () if extra is None else (extra,)
-    if not room_id:
+    if not 0 < len(room_id) <= _MAX_ROOM_ID:
         return None
     if event == "typing" and isinstance(state, bool):
         return Notice(room_id, event, params[1], (state, *rest))
@@ -122,9 +123,9 @@ class Activity:
         """Tell the others in the room. What is not allowed has no effect and is no error."""
         user_id = writer.user_id
         said = notice(params)
-        if user_id is None or said is None or self._is_repeated(writer, said):
+        if user_id is None or said is None or not await self._is_own_name(writer, said.name):
             return
-        if not await self._is_own_name(writer, said.name):
+        if self._is_repeated(writer, said):
             return
         question = Question("access", user_id, said.room_id)
         if not await self._rights.learn(question) or writer.user_id != user_id:

@@ -43,7 +43,7 @@ class Routes(Protocol):
     def acquire_now(self, audience: Audience) -> bool: ...
     async def acquire(self, audiences: Iterable[Audience], *, timeout: float = 10.0) -> None: ...
     def release(self, audience: Audience) -> None: ...
-    async def changed_lately(self, audience: Audience) -> bool: ...
+    def changed_lately(self, audience: Audience) -> bool: ...
 
 
 class Logins:
@@ -153,7 +153,9 @@ class Logins:
         changed_lately = False
         if not self._routes.acquire_now(audience):
             await self._routes.acquire([audience])
-            changed_lately = await self._changed_lately(audience)
+            # A token that was good a moment ago may have been revoked before its user's events
+            # were routed: that is told no more.
+            changed_lately = self._routes.changed_lately(audience)
         if session.closed:
             self._routes.release(audience)
             return
@@ -167,17 +169,6 @@ class Logins:
         session.send(messages.added("users", result.user_id, session.document))
         if changed_lately:
             self.account_changed(result.user_id)
-
-    async def _changed_lately(self, audience: Audience) -> bool:
-        """Whether a token that was good a moment ago may have been revoked before its user's
-        events were routed: that would be told no more."""
-        try:
-            return await self._routes.changed_lately(audience)
-        except Unavailable:
-            return True
-        except BaseException:
-            self._routes.release(audience)
-            raise
 
     def leave(self, session: Session, *, answer: bool) -> None:
         """The session is nobody's from now on. `answer`: its subscriptions end with `nosub`."""

@@ -217,15 +217,9 @@ class Router:
             plan.manner is Manner.MY_MESSAGES and session.person is not None
         ):
             return False
-        if plan.audience is not None and not self._routes.acquire_now(plan.audience):
+        if self._verdict(session, plan) is None:
             return False
-        try:
-            verdict = self._verdict(session, plan)
-        except BaseException:
-            self._give_back(plan)
-            raise
-        if verdict is None:
-            self._give_back(plan)
+        if plan.audience is not None and not self._routes.acquire_now(plan.audience):
             return False
         self._open(session, sub, plan, wish)
         return True
@@ -236,6 +230,7 @@ class Router:
             return
         sub, plan, wish = found
         asked_by = session.person
+        _ = self._verdict(session, plan)  # a known refusal routes nothing
         if plan.audience is not None and not self._routes.acquire_now(plan.audience):
             await self._routes.acquire([plan.audience])
         person: Person | None = None
@@ -243,8 +238,8 @@ class Router:
             if plan.manner in (Manner.ROOMS_CHANGED, Manner.MY_MESSAGES) and asked_by is not None:
                 await self._follow(asked_by, plan)
                 person = asked_by
-            while self._verdict(session, plan) is None and plan.question is not None:
-                await self._rights.learn(plan.question)
+            # Asked when the room's changes are heard already: the answer stays true.
+            await self._decide(session, plan)
         except BaseException:
             self._give_back(plan, person)
             raise
@@ -278,10 +273,18 @@ class Router:
         if plan.manner is Manner.PRESENCE:
             self._watch(session, sub, plan, wish)
             return None
-        if before is not None and before.name == sub.name and before.params == sub.params:
+        if before is not None and before.is_same(sub):
             self._tell_ready(session, sub, plan, wish)
             return None
         return sub, plan, wish
+
+    async def _decide(self, session: Session, plan: Plan) -> None:
+        """Returns in the moment in which the answer is known to be yes.
+
+        Raises: NotAllowed, AnonymousRefusal; Unavailable, Timeout: nobody knows.
+        """
+        while self._verdict(session, plan) is None and plan.question is not None:
+            await self._rights.learn(plan.question)
 
     def _verdict(self, session: Session, plan: Plan) -> bool | None:
         """True, or None while it is not known. Raises: NotAllowed, AnonymousRefusal."""

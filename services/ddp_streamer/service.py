@@ -162,7 +162,6 @@ class Streamer:
         self._stack.push_async_callback(self.fanout.memberships.close)
         await self._stack.enter_async_context(self.audiences)
         self._bus.on_reconnect(self._on_reconnect)
-        self._bus.on_slow_consumer(lambda _: self.audiences.doubt("a reader was too slow"))
         await self._follow_everybody()
         await self._bus.listen(self.presence, service="ddp-streamer")
         self._tasks.spawn(self.presence.run(), "presence")

@@ -8,12 +8,13 @@ what is not a login. `unsub` never waits. No task exists unless something waits.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from hubbub.ddp import messages
+from hubbub.ddp import ejson, messages
 from hubbub.ddp.messages import Connect, Id, Inbound, Method, Refused, Sub, Unsub
 from hubbub.errors import HubbubError, Internal
 from hubbub.ids import random_id, session_id
@@ -76,16 +77,20 @@ class Socket(Recipient, Protocol):
 class Subscription:
     """An active subscription."""
 
-    __slots__ = ("follows", "id", "name", "params", "plan")
+    __slots__ = ("_wish", "follows", "id", "name", "plan")
 
     def __init__(self, sub: Sub, plan: Plan | None) -> None:
         self.id = sub.id
         self.name = sub.name
-        self.params = sub.params
+        self._wish = _digest(sub)
         self.plan = plan
         """None: a publication without events."""
         self.follows: Person | None = None
         """Whose memberships it holds."""
+
+    def is_same(self, sub: Sub) -> bool:
+        """Whether `sub` asks for what this one is."""
+        return self._wish == _digest(sub)
 
 
 class Work:
@@ -500,6 +505,12 @@ class Session:
             self.send(messages.updated(message.id))
         else:
             self.send(messages.nosub(message.id, error))
+
+
+def _digest(sub: Sub) -> bytes:
+    """Name and parameters of a sub in a few bytes: a client may send a megabyte of them."""
+    wish = ejson.dumps([sub.name, sub.params])
+    return hashlib.blake2b(wish, digest_size=16).digest()
 
 
 def _is_sub(work: Work, sub_id: Id) -> bool:

@@ -25,6 +25,9 @@ from services.ddp_streamer.rights import Question
 MY_MESSAGES_EVENT: Final = "__my_messages__"
 PREFIX: Final = "stream-"
 
+MAX_EVENT_NAME: Final = 512  # characters
+_MAX_ROOM_ID = 128  # characters; it becomes part of a NATS subject, whose length is bounded
+
 COMPATIBLE_PUBLICATIONS: Final = frozenset(
     {
         "userData",
@@ -94,7 +97,7 @@ def wish(params: list[Any]) -> Wish:
     event = params[0] if params else None
     second = params[1] if len(params) > 1 else None
     options = second if isinstance(second, dict) else {}
-    if not isinstance(event, str):
+    if not isinstance(event, str) or len(event) > MAX_EVENT_NAME:
         raise BadRequest(code="invalid-event-name")
     return Wish(event, second is True or options.get("useCollection") is True, options)
 
@@ -145,6 +148,8 @@ def _room_data(stream: str, event: str, user_id: str | None) -> Plan:
 def _about_room(stream: str, event: str, room_id: str, question: Question) -> Plan:
     if not room_id:
         raise BadRequest(code="invalid-event-name")
+    if len(room_id) > _MAX_ROOM_ID:
+        raise not_allowed()
     return Plan((stream, event), Who.ASK, room_audience(room_id), question)
 
 
@@ -178,10 +183,10 @@ def _logged(stream: str, event: str, _: str | None) -> Plan:
     return Plan((stream, event), Who.LOGGED, LOGGED)
 
 
-def _apps(stream: str, event: str, user_id: str | None) -> Plan:
-    if event == "app/settingUpdated":
-        return _with_permission(stream, event, user_id, EVERYONE, "manage-apps")
-    return Plan((stream, event), Who.LOGGED, EVERYONE)
+def _apps(stream: str, event: str, _: str | None) -> Plan:
+    # Web clients of every user subscribe to the settings of apps, too, and must get `ready`;
+    # with no audience behind it, nothing of them ever reaches a socket.
+    return Plan((stream, event), Who.LOGGED, None if event == "app/settingUpdated" else EVERYONE)
 
 
 def _presence(stream: str, event: str, _: str | None) -> Plan:

@@ -17,7 +17,9 @@ class GatewaySettings(Settings):
     """Address of the public port. A container needs `0.0.0.0`."""
     port: int = Field(default=3000, ge=0, le=65535)
     """Public port; 0 lets the system choose."""
-    forwarded_count: int = Field(default=0, ge=0, le=16)
+    forwarded_count: int = Field(
+        default=0, ge=0, le=16, validation_alias="HUBBUB_HTTP_FORWARDED_COUNT"
+    )
     """Trusted proxies in front: the client's address is that entry of `X-Forwarded-For`, counted
     from the end. 0: the address of the socket; the header is then not believed."""
     max_body_bytes: int = Field(default=1_048_576, ge=1024)

@@ -138,12 +138,12 @@ class MongoLoginStore:
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
             await self._users.update_one({"_id": user_id}, {"$pull": {TOKENS: gone}})
 
-    async def remove_expired_tokens(self, made_before: datetime) -> int:
-        """Forget the login tokens that are older; how many users had some."""
+    async def remove_expired_tokens(self, made_until: datetime) -> int:
+        """Forget the login tokens made until then; how many users had some."""
         with answering():
             result = await self._users.update_many(
-                {TOKENS + ".when": {"$lt": made_before}},
-                {"$pull": {TOKENS: {"when": {"$lt": made_before}}}},
+                {TOKENS + ".when": {"$lte": made_until}},
+                {"$pull": {TOKENS: {"when": {"$lte": made_until}}}},
             )
         return result.modified_count
 

@@ -19,6 +19,7 @@ from services.account.store.fields import CASELESS, QUERY_TIMEOUT, SORTABLE, TOK
 
 log = get_logger(__name__)
 
+_NAMESPACE_EXISTS = 48
 _OTHER_INDEX = (85, 86)  # an index with these keys and other options exists
 
 
@@ -41,8 +42,8 @@ class MongoUserStore:
     async def prepare(self) -> None:
         """Make the indexes and collections. Any number of replicas may do it at once."""
         with answering():
-            with suppress(CollectionInvalid):  # it is there
-                await self._database.create_collection("hubbub_once")
+            # Made beforehand: transactions that race to make it would fail.
+            await self._make_collection("hubbub_once")
             await self._index([("username", 1)], unique=True, sparse=True)
             await self._index([("emails.address", 1)], unique=True, sparse=True)
             await self._index([(TOKENS + ".hashedToken", 1)], unique=True, sparse=True)
@@ -53,6 +54,14 @@ class MongoUserStore:
                 await self._index(keys)
             await self._caseless_index("username")
             await self._caseless_index("emails.address")
+
+    async def _make_collection(self, name: str) -> None:
+        with suppress(CollectionInvalid):  # seen to be there
+            try:
+                await self._database.create_collection(name)
+            except OperationFailure as error:
+                if error.code != _NAMESPACE_EXISTS:  # made by another replica at this moment
+                    raise
 
     async def _index(self, keys: list[tuple[str, int]], **options: Any) -> None:
         try:

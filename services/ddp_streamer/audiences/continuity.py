@@ -148,14 +148,16 @@ class Continuity:
 
     def lose(self, interests: Iterable[Interest], reason: str) -> None:
         """Continuity of these cannot be proven: tell, and begin anew."""
+        count = 0
         for interest in interests:
-            log.warning("audience_lost", kind=interest.audience.partition(".")[0], reason=reason)
-            was_open = interest.is_open
             interest.chain.drop_held()
-            if was_open:
+            if interest.is_open:
+                count += 1
                 interest.reset()
                 self._receiver.on_lost(interest.audience)
                 self._reopen(interest)
+        if count:
+            log.warning("audiences_lost", count=count, reason=reason)
 
     def _lose_log(self, reason: str) -> None:
         """Another log, or another history of it."""
@@ -273,7 +275,7 @@ class Continuity:
         state = await self._reader.state()
         if self._created not in (None, state.created) or state.last < self._proven:
             self._lose_log("the log was replaced")
-        elif state.first > self._proven + 1:
+        elif self._proven and state.first > self._proven + 1:
             self.lose(self._interests, "the log's window has passed")
         self._created = state.created
         gate = asyncio.Semaphore(_PARALLEL_TOPS)

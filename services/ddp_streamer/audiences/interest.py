@@ -27,6 +27,10 @@ class Receiver(Protocol):
         """An event that was never stored."""
         ...
 
+    def on_opened(self, audience: Audience) -> None:
+        """From now on events of `audience` come; what was known of it before may be outdated."""
+        ...
+
     def on_lost(self, audience: Audience) -> None:
         """Events of `audience` are missing for good: those who listen have to be told."""
         ...
@@ -47,6 +51,7 @@ class Interest:
     __slots__ = (
         "audience",
         "chain",
+        "changed_at",
         "idle_since",
         "opened",
         "references",
@@ -65,6 +70,7 @@ class Interest:
     def reset(self) -> None:
         """Begin anew: nothing is known of the audience's place in the log."""
         self.chain: Chain[Event] = Chain(linked=self.audience != ALL_ROOMS)
+        self.changed_at = 0.0  # seconds since 1970: the last event before it was opened
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property

@@ -192,10 +192,11 @@ class Audiences:
             after = part.events[-1].sequence
         return found
 
-    async def changed_lately(self, audience: Audience) -> bool:
-        """Whether something happened in `audience` in the last ten seconds. Raises: Unavailable."""
-        top = (await self._reader.tops([audience])).get(audience)
-        return top is not None and self._clock.time() - top.stored < _RECENT
+    def changed_lately(self, audience: Audience) -> bool:
+        """Whether something had happened in `audience` within ten seconds before it was opened,
+        and is therefore never told."""
+        interest = self._interests.get(audience)
+        return interest is not None and self._clock.time() - interest.changed_at < _RECENT
 
     # --- opening and closing ------------------------------------------------------------------
 
@@ -238,11 +239,15 @@ class Audiences:
             if interest not in self._interests or interest.is_open:
                 continue
             top = tops.get(interest.audience)
-            last = whole if interest.audience == ALL_ROOMS else 0 if top is None else top.sequence
-            self._start(interest, last)
+            if top is not None:
+                interest.changed_at = top.stored
+                self._start(interest, top.sequence)
+            else:
+                self._start(interest, whole if interest.audience == ALL_ROOMS else 0)
 
     def _start(self, interest: Interest, last: int) -> None:
         interest.opened.set_result(None)
+        self._receiver.on_opened(interest.audience)
         if interest.references == 0:
             interest.idle_since = self._clock.monotonic()
         self._forward(interest, interest.chain.start(last))

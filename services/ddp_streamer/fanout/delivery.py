@@ -31,7 +31,7 @@ from hubbub.contracts.event_log import (
 )
 from hubbub.contracts.messaging import Messaging
 from hubbub.telemetry.log import get_logger
-from services.ddp_streamer.audiences import Event
+from services.ddp_streamer.audiences import ALL_ROOMS, Event
 from services.ddp_streamer.fanout.memberships import Following, Memberships
 from services.ddp_streamer.fanout.my_messages import PublicRooms, my_message
 from services.ddp_streamer.fanout.people import People, Person
@@ -168,6 +168,15 @@ class Fanout:
         else:
             log.warning("forbidden_ephemeral_event", stream=event.stream)
 
+    def on_opened(self, audience: Audience) -> None:
+        room_id = room_of(audience)
+        if room_id is not None:
+            # Changes of the room were not heard until now: answers of before are not trusted.
+            if audience == ALL_ROOMS:
+                self._rights.rights_changed("all")
+            else:
+                self._rights.room_changed(room_id)
+
     def on_lost(self, audience: Audience) -> None:
         for session in self._concerned_by(audience):
             session.end_lost()
@@ -177,7 +186,7 @@ class Fanout:
             self._told().account_changed(user_id)
         elif audience == EVERYONE:
             self._rights.rights_changed("all")
-        elif room_id is not None and room_id != "*":
+        elif room_id is not None and audience != ALL_ROOMS:
             self._rights.room_changed(room_id)
 
     def when_delivered(self, function: Callable[[], None]) -> None:
@@ -319,7 +328,7 @@ class Fanout:
         if user_id is not None:
             person = self.people.get(user_id)
             return set() if person is None else set(person.sessions)
-        if room_id == "*":
+        if audience == ALL_ROOMS:
             return {s for person in self.people for s in person.my_messages.values()}
         if room_id is not None:
             return {session for _, session in self.topics.of_room(room_id)} | {

@@ -20,6 +20,7 @@ from services.presence.store.users import PRESENT, QUERY_TIMEOUT
 
 _DUPLICATE_KEY = 11000
 _WRITE_TRIES = 3
+_END_BATCH = 1000  # users
 
 
 class MongoSessionStore:
@@ -69,22 +70,26 @@ class MongoSessionStore:
         if except_boot is not None:
             of_instance["bootId"] = {"$ne": except_boot}
             gone = {"$and": [gone, {"$ne": ["$$c.bootId", {"$literal": except_boot}]}]}
-        with answering():
-            result = await self._sessions.update_many(
-                {"connections": {"$elemMatch": of_instance}, "connections.instanceId": name},
-                without(gone, now, self._grace),
-            )
-        return result.modified_count
+        match = {"connections": {"$elemMatch": of_instance}, "connections.instanceId": name}
+        users = 0
+        while ended := await self._end(match, gone, now, _END_BATCH):
+            users += ended
+        return users
 
     async def end_stale(self, updated_before: datetime, now: datetime, limit: int) -> int:
         """End connections that nobody announced since; how many users had some (at most
         `limit` are looked at)."""
         match = {"connections._updatedAt": {"$lt": updated_before}}
-        with answering():
+        gone = {"$lt": ["$$c._updatedAt", updated_before]}
+        return await self._end(match, gone, now, limit)
+
+    async def _end(self, match: Document, gone: Document, now: datetime, limit: int) -> int:
+        """End connections of at most `limit` users; the condition is checked again when they
+        are written. In small batches, since each has to fit into one answer's time."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
             found = await self._sessions.find(match, {"_id": 1}).limit(limit).to_list()
             if not found:
                 return 0
-            gone = {"$lt": ["$$c._updatedAt", updated_before]}
             ids = [session["_id"] for session in found]
             result = await self._sessions.update_many(
                 {"_id": {"$in": ids}, **match}, without(gone, now, self._grace)

@@ -215,6 +215,7 @@ class Ear:
         self.wild: list[Event] = []
         self.ephemeral: list[Event] = []
         self.lost: list[Audience] = []
+        self.opened: list[Audience] = []
         self._room = asyncio.Event()
         self._room.set()
 
@@ -223,6 +224,9 @@ class Ear:
 
     def on_ephemeral(self, event: Event) -> None:
         self.ephemeral.append(event)
+
+    def on_opened(self, audience: Audience) -> None:
+        self.opened.append(audience)
 
     def on_lost(self, audience: Audience) -> None:
         self.lost.append(audience)

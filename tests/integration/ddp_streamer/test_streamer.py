@@ -336,6 +336,17 @@ async def test_a_room_that_becomes_private_is_judged_before_its_next_message(
     assert bob.texts("C1") == []
 
 
+async def test_an_answer_from_before_a_room_was_followed_is_not_trusted(town: World) -> None:
+    town.room("C1", kind="c")
+    bob = await town.client("bob")
+    await bob.call("stream-notify-room", "C1/typing", "bob", True)  # asks, and follows nothing
+    assert town.streamer.rights.known_access("bob", "C1") is True
+    town.facts.rooms["C1"] = "p"
+    await town.hub.control(room_audience("C1"), RoomAccessChanged(room_id="C1"))
+    answer = await bob.answered(await bob.sub("notify-room", "C1/typing"))
+    assert answer["error"]["error"] == "not-allowed"
+
+
 async def test_sendmessage_keeps_its_order_and_reads_overtake_nothing_they_must_not(
     town: World,
 ) -> None:

@@ -41,17 +41,18 @@ async def test_a_new_channel(home: House) -> None:
         ada, _new("news", members=["bob", "nobody"], topic="t", custom_fields={"a": 1})
     )
 
-    owner, member = (await home.membership(user, room["_id"]) for user in (ada, bob))
+    owner = await home.membership(ada, room["_id"])
+    member = await home.membership(bob, room["_id"])
     assert room.keys() <= PUBLISHED_ROOM_FIELDS
     assert (room["t"], room["name"], room["fname"]) == ("c", "news", "news")
     assert (room["msgs"], room["usersCount"], room["topic"]) == (0, 2, "t")
     assert room["u"] == {"_id": ada, "username": "ada"}
-    assert (await owner)["roles"] == ["owner"]
+    assert owner["roles"] == ["owner"]
     assert await home.database.rocketchat_message.count_documents({}) == 0
     seen = await home.messaging.subscription_of(bob, room["_id"])
     assert seen is not None
     assert (seen["alert"], seen["unread"], seen["userMentions"]) == (True, 1, 1)
-    assert "roles" not in await member
+    assert "roles" not in member
 
 
 async def test_names_are_unique_and_checked(home: House) -> None:

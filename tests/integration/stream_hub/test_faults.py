@@ -6,6 +6,7 @@ The claim of each test is the same: every change counts exactly once, in the dat
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from datetime import UTC, datetime
@@ -150,6 +151,7 @@ async def test_nats_killed_and_started_again(
                     assert found == sorted(found)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("fault", ["frozen", "killed"])
 async def test_the_database_is_away_for_a_while(
     nats_url: str, client: Client, tmp_path: Path, fault: str
@@ -178,6 +180,10 @@ async def test_the_database_is_away_for_a_while(
         finally:
             await hubs.end()
             await database.client.close()
+            # The driver leaves sockets of attempts that were refused to the collector; they
+            # must not be counted against the next test.
+            del database, writer
+            gc.collect()
 
 
 async def test_a_deleted_log_begins_anew_and_says_so(
@@ -314,7 +320,7 @@ async def test_a_large_change_that_is_no_ones_news_passes(
     await hubs.start()
     writer = Writer(database)
     await writer.write(3)
-    large = "x" * (15 * 1024 * 1024)
+    large = "x" * (9 * 1024 * 1024)
     await database.rocketchat_message.update_one({"_id": "m1"}, {"$set": {"html": large}})
     await database.rocketchat_message.update_one({"_id": "m1"}, {"$unset": {"html": 1}})
     await writer.write(3)
@@ -329,7 +335,7 @@ async def test_a_change_the_database_cannot_send_is_passed_over_and_said(
     writer = Writer(database)
     await writer.write(3)
     await database.users.insert_one({"_id": "u9", "username": "nine"})
-    large = "x" * (15 * 1024 * 1024)
+    large = "x" * (9 * 1024 * 1024)
     await database.users.update_one({"_id": "u9"}, {"$set": {"customFields": {"x": large}}})
     await eventually(lambda: hub.said("change_unreadable"), within=20)
     await database.users.update_one(

@@ -136,6 +136,14 @@ async def test_real_names_when_the_workspace_shows_them() -> None:
     assert len(others.published) == 2
 
 
+async def test_a_forged_name_does_not_use_up_the_own_state() -> None:
+    """What was refused says nothing about what may be told a moment later."""
+    others, writer = Others(), Writer()
+    await others.activity.write(writer, ["R/typing", "ann", True])
+    await others.activity.write(writer, ["R/typing", "bob", True])
+    assert len(others.published) == 2
+
+
 async def test_equal_states_within_a_second_are_told_once() -> None:
     others, writer = Others(), Writer()
     for _ in range(5):

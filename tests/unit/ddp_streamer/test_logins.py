@@ -76,7 +76,7 @@ class Routes(FakeRoutes):
     meanwhile: Callable[[], object] | None = None
     """Happens between the answer of account and the moment when events are routed."""
 
-    async def changed_lately(self, audience: Audience) -> bool:
+    def changed_lately(self, audience: Audience) -> bool:
         if self.meanwhile is not None:
             self.meanwhile()
         return self.meanwhile is not None

@@ -52,7 +52,7 @@ def test_own_events_of_a_user(name: str) -> None:
         ("notify-all", "public-settings-changed", Who.ANYBODY),
         ("notify-all", "roles-change", Who.ANYBODY),
         ("apps", "app/added", Who.LOGGED),
-        ("apps", "app/settingUpdated", Who.ASK),
+        ("apps", "app/settingUpdated", Who.LOGGED),
         ("importers", "progress", Who.ASK),
         ("integrationHistory", "x", Who.ASK),
         ("user-presence", "", Who.LOGGED),
@@ -121,7 +121,12 @@ def test_presence_deltas_in_both_places() -> None:
         assert wish(["", {"args": args}]).presence_delta == {}
 
 
-@pytest.mark.parametrize("params", [[], [None], [5], [{"$ne": 1}]])
+def test_ids_that_no_room_can_have_are_refused_before_anybody_is_asked() -> None:
+    with pytest.raises(NotAllowed):
+        plan("room-messages", "x" * 129, "u1")
+
+
+@pytest.mark.parametrize("params", [[], [None], [5], [{"$ne": 1}], ["x" * 513]])
 def test_an_event_name_is_a_text(params: list[Any]) -> None:
     with pytest.raises(BadRequest):
         wish(params)

@@ -27,6 +27,15 @@ LAPTOP = {
     "HUBBUB_STREAMER_DRAIN_WINDOW": "0.5",
     "HUBBUB_STREAMER_DRAIN_PATIENCE": "2",
     "HUBBUB_MESSAGING_DRAIN_TIMEOUT": "1",
+    # Whoever develops a bot here should meet its own limits, not ours; 0 switches one off.
+    "HUBBUB_STREAMER_RATE_CONNECTION": "0",
+    "HUBBUB_STREAMER_RATE_USER_METHOD": "0",
+    "HUBBUB_STREAMER_RATE_CONNECTION_METHOD": "0",
+    "HUBBUB_STREAMER_RATE_SEND_MESSAGE": "0",
+    "HUBBUB_STREAMER_RATE_CREATE_DIRECT": "0",
+    "HUBBUB_STREAMER_RATE_LOGIN": "0",
+    # All clients of a machine share one address.
+    "HUBBUB_STREAMER_MAX_ANONYMOUS_PER_ADDRESS": "0",
 }
 """Settings that differ from a cluster's, unless the environment says otherwise."""
 

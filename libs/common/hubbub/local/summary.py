@@ -33,6 +33,7 @@ def summary(
             f"  {'process':<{width}}  {'pid':>7}  operations port: /readyz /metrics /version",
             *table,
             "",
+            "  rate limits are off here (HUBBUB_STREAMER_RATE_…, HUBBUB_GATEWAY_RATE_LIMIT)",
             f"  logs: {logs}/<process>.log      Ctrl-C stops everything",
             "",
         ]

@@ -1,0 +1,107 @@
+"""Replicas of the account service on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from hubbub.bus import LocalBus
+from hubbub.clock import FakeClock
+from hubbub.contracts.account import Account
+from hubbub.errors import Unavailable
+from hubbub.ids import UserId
+from hubbub.mongo import Database
+from services.account.metrics import AccountMetrics
+from services.account.passwords import Passwords
+from services.account.service import AccountService
+from services.account.settings import AccountSettings, AdministratorSettings
+
+NO_ADMINISTRATOR = AdministratorSettings(username="", email="")
+
+
+@dataclass
+class FakeMessaging:
+    """The default rooms, as a list of who joined."""
+
+    joined: list[str] = field(default_factory=list)
+    away: bool = False
+
+    async def join_default_rooms(self, user_id: UserId) -> None:
+        if self.away:
+            raise Unavailable("messaging is away")
+        self.joined.append(user_id)
+
+
+class FakeAuthorization:
+    """Administrators may everything, by id."""
+
+    async def has_all_permissions(
+        self, user_id: UserId | None, permissions: list[str], room_id: str | None = None
+    ) -> bool:
+        return user_id == "root" or (user_id == "creator" and permissions == ["create-user"])
+
+
+@dataclass
+class Server:
+    """Account replicas that share a database, a clock and a messaging service."""
+
+    database: Database
+    clock: FakeClock
+    messaging: FakeMessaging
+    stack: AsyncExitStack
+
+    async def replica(
+        self, administrator: AdministratorSettings = NO_ADMINISTRATOR, **settings: Any
+    ) -> AccountService:
+        metrics = AccountMetrics(CollectorRegistry())
+        passwords = Passwords(metrics, cost=4, threads=2)
+        authorization: Any = FakeAuthorization()
+        service = AccountService(
+            self.database,
+            authorization=authorization,
+            rooms=self.messaging,
+            passwords=passwords,
+            settings=AccountSettings(**settings),
+            metrics=metrics,
+            root_url="http://chat.example",
+            clock=self.clock,
+        )
+        self.stack.push_async_callback(passwords.close)
+        self.stack.push_async_callback(service.close)
+        await service.prepare(administrator)
+        return service
+
+    async def stored(self, user_id: str) -> dict[str, Any]:
+        found = await self.database["users"].find_one({"_id": user_id})
+        assert found is not None
+        return found
+
+    async def setting(self, setting_id: str, value: object) -> None:
+        await self.database["rocketchat_settings"].update_one(
+            {"_id": setting_id}, {"$set": {"value": value}}, upsert=True
+        )
+
+
+@pytest.fixture
+async def server(database: Database) -> AsyncIterator[Server]:
+    async with AsyncExitStack() as stack:
+        yield Server(database, FakeClock(), FakeMessaging(), stack)
+
+
+@pytest.fixture
+async def service(server: Server) -> AccountService:
+    return await server.replica()
+
+
+@pytest.fixture
+async def account(service: AccountService) -> AsyncIterator[Account]:
+    """The service as others call it: coded and validated."""
+    bus = LocalBus(service="account")
+    await bus.serve(service)
+    yield bus.proxy(Account)
+    await bus.close()
