@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, cast
 
+import uvloop
 from pydantic import SecretStr
 
 from hubbub.contracts.authorization import Authorization
@@ -61,7 +62,8 @@ class Result:
         half, late = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
         return (
             f"{self.name:<34} {self.sends / self.seconds:8.0f} sends/s"
-            f"  p50 {half * 1000:6.1f} ms  p99 {late * 1000:6.1f} ms  max {ordered[-1] * 1000:6.1f} ms"
+            f"  p50 {half * 1000:6.1f} ms  p99 {late * 1000:6.1f} ms"
+            f"  max {ordered[-1] * 1000:6.1f} ms"
             f"  {self.cpu / self.sends * 1e6:6.0f} us CPU per send"
         )
 
@@ -151,7 +153,9 @@ async def run(url: str, seconds: float) -> None:
         for result in (
             await measure("one room, 32 senders", service, hot, senders=32, seconds=seconds),
             await measure("one room, 128 senders", service, hot, senders=128, seconds=seconds),
-            await measure("200 rooms, 32 senders", service, everywhere, senders=32, seconds=seconds),
+            await measure(
+                "200 rooms, 32 senders", service, everywhere, senders=32, seconds=seconds
+            ),
             await measure("200 rooms, 4 senders", service, everywhere, senders=4, seconds=seconds),
             await measure(
                 "5000 members, 10/s, plain", service, huge, senders=1, seconds=seconds, pause=0.1
@@ -183,7 +187,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each run")
     arguments = parser.parse_args()
     with nullcontext(arguments.mongo_url) if arguments.mongo_url else servers.mongo() as url:
-        asyncio.run(run(url, arguments.seconds))
+        uvloop.run(run(url, arguments.seconds))
 
 
 if __name__ == "__main__":

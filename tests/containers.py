@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-MONGO_IMAGE = "mongo:7.0"
-NATS_IMAGE = "nats:2.12"
+from hubbub.local.replica_set import make_primary
+
+MONGO_IMAGE = "mongo:6.0"
+NATS_IMAGE = "nats:2"
 _DEADLINE = 60.0  # seconds
 
 
@@ -37,23 +39,16 @@ def mongo() -> Iterator[str]:
     """
     container = (
         DockerContainer(MONGO_IMAGE)
-        .with_command("--replSet rs0 --bind_ip_all")
+        .with_command("--replSet rs0")
         .with_exposed_ports(27017)
         .waiting_for(LogMessageWaitStrategy("Waiting for connections"))
     )
     with container:
-        members = {"_id": "rs0", "members": [{"_id": 0, "host": "localhost:27017"}]}
-        _evaluate(container, f"rs.initiate({json.dumps(members)}).ok")
-        deadline = time.monotonic() + _DEADLINE
-        while "true" not in _evaluate(container, "db.hello().isWritablePrimary"):
-            if time.monotonic() > deadline:
-                raise TimeoutError("the MongoDB container did not become primary")
-            time.sleep(0.2)
         address = f"{container.get_container_host_ip()}:{container.get_exposed_port(27017)}"
+        asyncio.run(_within_deadline(make_primary(address, member="localhost:27017")))
         yield f"mongodb://{address}/hubbub?directConnection=true"
 
 
-def _evaluate(container: DockerContainer, expression: str) -> str:
-    outcome = container.exec(["mongosh", "--quiet", "--eval", expression])
-    output: bytes = outcome.output
-    return output.decode(errors="replace")
+async def _within_deadline(start: Coroutine[Any, Any, None]) -> None:
+    async with asyncio.timeout(_DEADLINE):
+        await start

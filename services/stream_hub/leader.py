@@ -29,7 +29,7 @@ from services.stream_hub.jetstream import (
 from services.stream_hub.knowledge import Knowledge
 from services.stream_hub.leadership import Leadership
 from services.stream_hub.metrics import HubMetrics
-from services.stream_hub.owned import owned
+from services.stream_hub.owned import heed_cancellation, owned
 from services.stream_hub.publisher import LogChanged, Publisher
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import StoreError
@@ -125,6 +125,7 @@ class Leader:
         )
         feed = Feed(self._settings.buffer)
         self._publisher = publisher
+        heed_cancellation()
         try:
             async with owned(publisher.run(), announcer.run(term)):
                 async with owned(
@@ -227,6 +228,7 @@ class Leader:
         """Try until it succeeds or the term is over."""
         pause = _FIRST_PAUSE
         while True:
+            heed_cancellation()
             term.check()
             try:
                 return await attempt()
@@ -239,6 +241,7 @@ class Leader:
 
     async def _work(self, term: Term, publisher: Publisher, feed: Feed) -> NoReturn:
         while True:
+            heed_cancellation()
             items = await feed.take(_BATCH)
             changes = [item.change for item in items if item.change is not None]
             if changes:

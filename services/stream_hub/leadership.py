@@ -14,6 +14,7 @@ from typing import NoReturn
 from hubbub.clock import Clock
 from hubbub.telemetry.log import get_logger
 from services.stream_hub.metrics import SHARD, HubMetrics
+from services.stream_hub.owned import heed_cancellation
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import Checkpoint, LeaseStore, LogIdentity, StoreError
 from services.stream_hub.term import LeadershipLost, Term
@@ -50,6 +51,7 @@ class Leadership:
     async def acquire(self) -> Term:
         """Wait until the lease is free and take it."""
         while True:
+            heed_cancellation()
             term = await self._try()
             if term is not None:
                 return term
@@ -67,6 +69,7 @@ class Leadership:
         renewed, saved = self._clock.monotonic(), term.checkpoint
         pause = self._settings.checkpoint_interval
         while True:
+            heed_cancellation()
             await self._clock.sleep(pause)
             pause = self._settings.checkpoint_interval
             self._check(term)
@@ -97,15 +100,18 @@ class Leadership:
         term.log = identity
 
     async def release(self, term: Term) -> None:
-        """Give the lease back, with the last checkpoint. Publishing has ended before."""
+        """Give the lease back, with the last checkpoint. Publishing has ended before.
+
+        A term that is over does not say how far it got. But if nobody has followed yet, the
+        lease may still run: the database can have taken a renewal whose answer came too late.
+        """
         ours = term.held
         term.end("released")
         self._leading = False
         self._metrics.leader.set(0)
-        if not ours:
-            return  # whatever the checkpoint is, another may have moved on
         try:
-            await self._store.release(term.holder, term.epoch, term.checkpoint)
+            checkpoint = term.checkpoint if ours else None
+            await self._store.release(term.holder, term.epoch, checkpoint)
             log.info("leadership_released", epoch=term.epoch)
         except StoreError as error:
             log.warning("lease_not_released", epoch=term.epoch, reason=type(error).__name__)

@@ -19,3 +19,18 @@ async def owned(*work: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
         finally:
             for task in running:
                 task.cancel()
+
+
+def heed_cancellation() -> None:
+    """Raise what a library swallowed.
+
+    PyMongo writes inside `asyncio.wait_for`, and up to Python 3.11 that forgets a cancellation
+    which arrives in the turn in which the write completes. A loop that only ends by cancellation
+    would then never end; so each turn of such a loop calls this.
+
+    Raises:
+        asyncio.CancelledError: somebody asked this task to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

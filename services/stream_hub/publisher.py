@@ -332,7 +332,19 @@ class Publisher:
                 continue
 
     async def _look_into_log(self) -> tuple[list[Entry], int]:
-        """Everything from the own last event on, and the log's last sequence."""
+        """Everything from the own last event on, and the log's last sequence.
+
+        Acknowledgements that come late, from a log that stood still, may overtake its answers.
+        What was heard then is older than what is known, and says nothing.
+        """
+        while True:
+            known, identity = self._last_sequence, self._last_id
+            found = await self._look_behind(known, identity)
+            if self._last_sequence == known:
+                return found
+
+    async def _look_behind(self, known: int, identity: str) -> tuple[list[Entry], int]:
+        """Everything behind the own event `identity` at `known`, and the log's last sequence."""
         state = await self._log.state()
         if state.created != self._created:
             raise LogChanged("recreated")
@@ -340,14 +352,14 @@ class Publisher:
             self._superseded()
         if state.epoch < self._term.epoch:
             raise LogChanged("unfenced")
-        if state.last < self._last_sequence:
+        if state.last < known:
             raise LogChanged("truncated")
-        if state.first > self._last_sequence + 1 and state.last > self._last_sequence:
+        if state.first > known + 1 and state.last > known:
             raise LogChanged("expired")
-        entries = await self._log.read(max(self._last_sequence, state.first), state.last)
-        if entries and entries[0].sequence == self._last_sequence:
+        entries = await self._log.read(max(known, state.first), state.last)
+        if entries and entries[0].sequence == known:
             own = entries.pop(0)
-            if own.event_id != self._last_id:
+            if own.event_id != identity:
                 raise LogChanged("rewritten")
         return entries, state.last
 

@@ -15,7 +15,7 @@ from services.stream_hub.knowledge import Knowledge
 from services.stream_hub.leader import Leader
 from services.stream_hub.leadership import Leadership
 from services.stream_hub.metrics import HubMetrics
-from services.stream_hub.owned import owned
+from services.stream_hub.owned import heed_cancellation, owned
 from services.stream_hub.publisher import LogChanged
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import FactStore, MongoLeaseStore, StoreError
@@ -104,6 +104,7 @@ async def _unless(stopping: asyncio.Event, leadership: Leadership) -> Term | Non
 
 async def _sample_history(store: MongoLeaseStore, clock: Clock, metrics: HubMetrics) -> NoReturn:
     while True:
+        heed_cancellation()
         try:
             window = await store.oplog_window()
             if window is not None:

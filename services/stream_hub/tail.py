@@ -27,6 +27,7 @@ from hubbub.telemetry.log import get_logger
 from services.stream_hub.domain import breaks_continuity, read, watched
 from services.stream_hub.feed import Feed, Position, Read
 from services.stream_hub.metrics import HubMetrics
+from services.stream_hub.owned import heed_cancellation
 from services.stream_hub.settings import StreamHubSettings
 
 log = get_logger(__name__)
@@ -85,6 +86,7 @@ class Tail:
         self._position = position
         failures, silent, pause, outcome = 0, 0, _FIRST_PAUSE, "token"
         while True:
+            heed_cancellation()
             before = self._position
             self._metrics.resumes.labels(outcome).inc()
             outcome = "token"
@@ -139,6 +141,7 @@ class Tail:
                     deadline.reschedule(None)  # whoever is slow downstream is not the database
                     await feed.room()
                     await asyncio.sleep(0)
+                    heed_cancellation()
                     deadline.reschedule(loop.time() + patience)
 
     def _read(self, raw: RawBSONDocument) -> Read:
@@ -186,6 +189,7 @@ class Tail:
     async def _present_at_last(self) -> Position:
         pause = _FIRST_PAUSE
         while True:
+            heed_cancellation()
             try:
                 return await self.present()
             except PyMongoError as error:

@@ -16,7 +16,7 @@ MAX_URLS: Final = 100  # links per message; the rest stays plain text
 
 _NAME = r"[0-9A-Za-z._\-]+"
 # A mention begins a word, or follows an opening sign or an emphasis mark; `a@b.c` is none.
-_BEFORE = r"(?<![^\s>(\[{*_~\"',;:!?/])"
+_BEFORE = r"(?<![^\s>(\[{*_~`\"',;:!?])"
 _MENTION = re.compile(_BEFORE + "@(" + _NAME + ")")
 _CHANNEL = re.compile(_BEFORE + "#(" + _NAME + ")")
 _URL = re.compile(r"https?://[^\s<>\"`{}|\\^\x00-\x1f]+", re.IGNORECASE)

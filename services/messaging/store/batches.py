@@ -142,7 +142,7 @@ class Batches:
             session=session,
         )
         if result.matched_count == len(authors):
-            return dict.fromkeys(authors, {})
+            return {user_id: {} for user_id in authors}
         cursor = memberships.find(
             {"rid": room_id, "u._id": {"$in": list(authors)}}, _MEMBERSHIP_FACTS, session=session
         )

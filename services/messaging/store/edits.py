@@ -94,7 +94,9 @@ class Edits:
             if how is Deletion.REMOVED:
                 gone = await messages.find_one_and_delete(identity, session=session)
                 if gone is not None:
-                    await self._trash.keep("message", [gone], await self._collections.now(), session)
+                    await self._trash.keep(
+                        "message", [gone], await self._collections.now(), session
+                    )
             else:
                 gone = await messages.find_one_and_update(
                     identity | {"_hidden": {"$ne": True}},

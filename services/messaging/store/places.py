@@ -175,7 +175,7 @@ class Places:
         """Delete a room, its memberships and messages; whether it was there.
 
         Room and memberships go in one transaction. Messages, which may be many, go after it:
-        nobody can reach them any more, and a repeat goes on where the last one stopped.
+        nobody can reach them any more, and what a dying process leaves of them only takes space.
         """
 
         async def work(session: Session) -> bool:

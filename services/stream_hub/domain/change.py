@@ -69,7 +69,7 @@ def read(raw: Mapping[str, Any]) -> Change | None:
     """The change in an event of the pipeline of `watched`; None for one that is of no use."""
     token = _mapping(raw.get("_id")).get("_data")
     operation = raw.get("operationType")
-    if not isinstance(token, str) or not isinstance(operation, str) or operation not in OPERATIONS:
+    if type(token) is not str or type(operation) is not str or operation not in OPERATIONS:
         return None
     collection = _mapping(raw.get("ns")).get("coll")
     document, before = raw.get("fullDocument"), raw.get("before")
@@ -77,7 +77,7 @@ def read(raw: Mapping[str, Any]) -> Change | None:
     return Change(
         token=token,
         operation=operation,
-        collection=collection if isinstance(collection, str) else "",
+        collection=collection if type(collection) is str else "",
         id=_mapping(raw.get("documentKey")).get("_id"),
         document=document if isinstance(document, Mapping) else None,
         before=before if isinstance(before, Mapping) else None,
@@ -89,8 +89,12 @@ def read(raw: Mapping[str, Any]) -> Change | None:
 
 
 def identifier(value: object) -> str | None:
-    """`value` if it can be the id of a room or a user, else None."""
-    return value if isinstance(value, str) and 0 < len(value) <= MAX_ID else None
+    """`value` if it can be the id of a room or a user, else None.
+
+    Its type is compared exactly, here and wherever a text is looked up: BSON's type `Code` is a
+    text too, but one without a hash.
+    """
+    return value if type(value) is str and 0 < len(value) <= MAX_ID else None
 
 
 def _milliseconds(raw: Mapping[str, Any]) -> int:
@@ -108,7 +112,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         return ()
-    return tuple(name for name in value if isinstance(name, str))
+    return tuple(name for name in value if type(name) is str)
 
 
 def _pairs(value: object) -> dict[str, Any]:
@@ -116,5 +120,5 @@ def _pairs(value: object) -> dict[str, Any]:
     return {
         pair["k"]: pair["v"]
         for pair in pairs
-        if isinstance(pair, Mapping) and isinstance(pair.get("k"), str) and "v" in pair
+        if isinstance(pair, Mapping) and type(pair.get("k")) is str and "v" in pair
     }

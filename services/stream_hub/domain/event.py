@@ -82,8 +82,8 @@ def facts_of(room: Mapping[str, Any]) -> RoomFacts:
     """The facts in a room's document, whatever its fields hold."""
     kind, name, hidden = room.get("t"), room.get("name"), room.get("sysMes")
     return RoomFacts(
-        type=kind if isinstance(kind, str) else "",
-        name=name if isinstance(name, str) and len(name) <= _MAX_NAME else "",
+        type=kind if type(kind) is str else "",
+        name=name if type(name) is str and len(name) <= _MAX_NAME else "",
         hidden=hidden_types(hidden),
     )
 
@@ -92,7 +92,7 @@ def hidden_types(value: object) -> frozenset[str]:
     """System message types in a list of those to hide; `mute_unmute` stands for two."""
     if not isinstance(value, list):
         return frozenset()
-    found = {item for item in value if isinstance(item, str)}
+    found = {item for item in value if type(item) is str}
     if "mute_unmute" in found:
         found |= {"user-muted", "user-unmuted"}
     return frozenset(found)

@@ -138,8 +138,8 @@ def _who(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 def _roles(document: Mapping[str, Any]) -> list[str]:
     roles = document.get("roles")
-    return [role for role in roles if isinstance(role, str)] if isinstance(roles, list) else []
+    return [role for role in roles if type(role) is str] if isinstance(roles, list) else []
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return value if type(value) is str else ""

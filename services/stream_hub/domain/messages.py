@@ -46,7 +46,7 @@ def decide_trash(change: Change) -> Decision:
 def _shown(document: Mapping[str, Any], room_id: str, known: Known) -> Decision:
     room = known.room(room_id)
     kind = document.get("t")
-    if isinstance(kind, str) and (kind in known.hidden_types or (room and kind in room.hidden)):
+    if type(kind) is str and (kind in known.hidden_types or (room and kind in room.hidden)):
         return Decision(skipped="hidden")
     author = document.get("u")
     return Decision(

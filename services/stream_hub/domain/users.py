@@ -73,7 +73,7 @@ def _seen_by_all(change: Change, user_id: str) -> list[StreamEvent]:
     """Name and picture, as everybody who is signed in sees them."""
     user = change.document or {}
     username = user.get("username")
-    if not isinstance(username, str):
+    if type(username) is not str:
         return []
     events = []
     if change.touches(_NAMES):

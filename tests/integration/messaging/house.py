@@ -187,9 +187,7 @@ SETTINGS = MessagingSettings(
 
 
 @asynccontextmanager
-async def house(
-    database: Database, settings: MessagingSettings = SETTINGS
-) -> AsyncIterator[House]:
+async def house(database: Database, settings: MessagingSettings = SETTINGS) -> AsyncIterator[House]:
     """A house for one test."""
     bus = LocalBus()
     authorization = FakeAuthorization(database)

@@ -197,7 +197,8 @@ async def test_counters_survive_the_death_of_a_process(database: Database) -> No
         async with house(database) as other:
 
             async def counted() -> bool:
-                return (await other.membership(bob, room_id))["userMentions"] == 2
+                mentions: int = (await other.membership(bob, room_id))["userMentions"]
+                return mentions == 2
 
             await eventually(counted, within=10)
             await eventually(lambda: _settled(other, room_id), within=10)
@@ -206,7 +207,8 @@ async def test_counters_survive_the_death_of_a_process(database: Database) -> No
 
 async def _settled(home: House, room_id: str) -> bool:
     room = await home.stored_room(room_id)
-    return "uncounted" not in room and room["countedSeq"] == room["seq"]
+    counted: bool = room["countedSeq"] == room["seq"]
+    return counted and "uncounted" not in room
 
 
 async def test_the_next_batch_counts_what_was_left(database: Database) -> None:

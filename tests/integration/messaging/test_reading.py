@@ -11,6 +11,7 @@ from hubbub.contracts.documents import Paging
 from hubbub.contracts.messages import InvalidRoom, MessageNotFound
 from hubbub.errors import NotAllowed
 from hubbub.ids import MessageId, RoomId, UserId
+from services.messaging.domain import lists
 from tests.integration.messaging.house import House
 
 pytestmark = pytest.mark.integration
@@ -124,6 +125,20 @@ async def test_what_was_missed_includes_edits(home: House) -> None:
     missed = await home.messaging.missed_messages(ada, room_id, now + timedelta(seconds=5))
 
     assert [message["_id"] for message in missed] == ["m001", sent["_id"]]
+
+
+async def test_a_busy_room_does_not_crowd_out_what_was_missed(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More messages in the overlap than one answer holds: the missed ones come all the same."""
+    monkeypatch.setattr(lists, "MAX_MISSED", 4)
+    (ada,) = await home.users("ada")
+    room_id = await home.room(ada)
+    sent = [await home.say(ada, room_id, f"{number}") for number in range(8)]
+
+    missed = await home.messaging.missed_messages(ada, room_id, sent[5]["ts"])
+
+    assert {sent[6]["_id"], sent[7]["_id"]} <= {message["_id"] for message in missed}
 
 
 async def test_synchronization_tells_of_deletions(home: House) -> None:

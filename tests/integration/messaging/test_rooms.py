@@ -267,6 +267,7 @@ async def test_an_end_is_known_to_a_majority_and_carries_its_document(home: Hous
         await home.messaging.remove_user(ada, room_id, "bob")
 
         change = await eventually(stream.try_next)
+        assert change is not None
         assert change["fullDocumentBeforeChange"]["u"]["_id"] == bob
         assert change["fullDocumentBeforeChange"]["rid"] == room_id
 

@@ -137,6 +137,34 @@ async def test_an_upgrade_reaches_the_streamer_as_it_was(entrance: Entrance) -> 
     assert arrived == REQUEST[:-2] + b"X-Forwarded-For: 127.0.0.1\r\n\r\nEARLY"
 
 
+async def test_who_comes_at_the_same_time_is_spread(entrance: Entrance) -> None:
+    """A handshake counts from its beginning, not only when the streamer has answered it."""
+    asked: list[int] = []
+    go_on = asyncio.Event()
+
+    def slow(number: int) -> Talk:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.append(number)
+            await go_on.wait()
+            writer.write(SWITCHED)
+
+        return handle
+
+    async with streamer(slow(1)) as one, streamer(slow(2)) as other, asyncio.timeout(5):
+        entrance.streamers(one, other)
+        clients = [await entrance.connect() for _ in range(4)]
+        for _, writer in clients:
+            writer.write(REQUEST)
+        await eventually(lambda: len(asked) == 4)
+        go_on.set()
+        for reader, writer in clients:
+            assert await reader.readexactly(len(SWITCHED)) == SWITCHED
+            writer.close()
+
+    assert sorted(asked) == [1, 1, 2, 2]
+
+
 async def test_bytes_pass_both_ways(entrance: Entrance) -> None:
     """After the handshake the door adds and removes nothing."""
     payload = bytes(range(256)) * 4096

@@ -187,6 +187,33 @@ async def test_a_term_that_was_lost_is_not_released() -> None:
     assert store.checkpoint.sequence == 0
 
 
+async def test_a_renewal_that_arrived_late_does_not_keep_everybody_waiting() -> None:
+    """A database that stood still takes the renewal after its sender gave up."""
+    clock = FakeClock()
+    store = FakeLeaseStore(clock)
+    leadership = _leadership(store, "me")
+    term = await leadership.acquire()
+    clock.advance(SETTINGS.lease_fence)
+    assert await store.renew("me", term.epoch, SETTINGS.lease_ttl, None)
+    await leadership.release(term)
+
+    assert (await leadership.acquire()).epoch == term.epoch + 1
+    assert clock.monotonic() == SETTINGS.lease_fence
+
+
+async def test_a_lost_lease_of_another_stays_with_the_other() -> None:
+    clock = FakeClock()
+    store = FakeLeaseStore(clock)
+    leadership = _leadership(store, "me")
+    term = await leadership.acquire()
+    clock.advance(SETTINGS.lease_ttl)
+    successor = await _leadership(store, "next").acquire()
+    await leadership.release(term)
+
+    assert successor.held
+    assert await store.is_held()
+
+
 async def test_which_log_it_is_outlives_the_term() -> None:
     store = FakeLeaseStore(FakeClock())
     leadership = _leadership(store, "me")

@@ -116,6 +116,21 @@ _COLLECTIONS = (
 ).split()
 
 
+@pytest.mark.parametrize("odd", [Code("x"), ObjectId(), Decimal128("1"), ["x"], {"x": 1}, 1.5])
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("collection", _COLLECTIONS)
+def test_odd_values_in_every_place(collection: str, operation: str, odd: Any) -> None:
+    names = "_id rid t name u roles username avatarETag services public __collection__ sysMes"
+    document = dict.fromkeys(names.split(), odd) | {"u": {"_id": odd, "username": odd}}
+    for fixed in ({}, {"rid": "GENERAL", "u": {"_id": "u1"}}, {"_id": "x"}):
+        shaped = document | fixed
+        event = raw(collection, operation, shaped, before=shaped, updated=shaped)
+        change = read(event)
+        assert change is not None
+        needs(change)
+        decide(change, Known(rooms={"GENERAL": document}))
+
+
 @given(
     collection=st.sampled_from(_COLLECTIONS),
     operation=st.sampled_from([*OPERATIONS, "drop", "invalidate"]),

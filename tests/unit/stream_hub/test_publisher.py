@@ -10,7 +10,7 @@ import pytest
 
 from hubbub.clock import SystemClock
 from hubbub.contracts.event_log import Audience, Epochs
-from services.stream_hub.jetstream import Entry
+from services.stream_hub.jetstream import Entry, LogState
 from services.stream_hub.owned import owned
 from services.stream_hub.publisher import LogChanged, Publisher
 from services.stream_hub.settings import StreamHubSettings
@@ -269,6 +269,54 @@ async def test_a_log_that_lost_its_past_must_be_taken_over_again(how: str) -> No
     with pytest.raises(ExceptionGroup) as caught:
         await work()
     assert caught.group_contains(LogChanged, match=how)
+
+
+class _Thawing(FakeLog):
+    """Stood still: its answers are older than the acknowledgements that come with them."""
+
+    def __init__(self, overtaken: str) -> None:
+        super().__init__()
+        self._overtaken = overtaken
+        self.held: list[tuple[int, int]] = []  # acknowledgements: number, sequence
+
+    def _thaw(self, what: str) -> None:
+        if what == self._overtaken:
+            held, self.held = self.held, []
+            for number, sequence in held:
+                self._tell(number, sequence, "")
+
+    async def state(self) -> LogState:
+        state = await super().state()
+        if self._overtaken == "state" and self.held:
+            state = state._replace(last=self.held[0][1] - 1)
+        self._thaw("state")
+        return state
+
+    async def read(self, first: int, last: int) -> list[Entry]:
+        entries = await super().read(first, last)
+        self._thaw("read")
+        return entries
+
+
+@pytest.mark.parametrize("overtaken", ["state", "read"])
+async def test_late_acknowledgements_are_no_damage(overtaken: str) -> None:
+    """They may arrive between a question about the log and its answer."""
+    log = _Thawing(overtaken)
+
+    def freeze(number: int, entry: Entry) -> str:
+        if not 4 <= number <= 8:
+            return ""
+        log.held.append((number, entry.sequence))
+        return "unacknowledged"
+
+    log.before = freeze
+    async with _running(log, term_of()) as publisher:
+        await _submit(publisher, 1, 8)
+        assert await publisher.drain(1.0)
+        await _submit(publisher, 9, 20)
+        assert await publisher.drain(1.0)
+    assert not log.held
+    assert _valid(log) == _ids(1, 20)
 
 
 async def test_a_reconnect_without_damage_goes_on() -> None:

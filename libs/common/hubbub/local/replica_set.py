@@ -21,13 +21,18 @@ _POLL_INTERVAL = 0.05  # seconds
 Document = dict[str, Any]
 
 
-async def make_primary(address: str) -> None:
-    """Return once the server at `address` (host:port) is the primary of its own set."""
+async def make_primary(address: str, member: str | None = None) -> None:
+    """Return once the server at `address` (host:port) is the primary of its own set.
+
+    Args:
+        member: its address in the set, where the server itself knows another one than we do
+            (inside a container).
+    """
     client: AsyncMongoClient[Document] = AsyncMongoClient(
         f"mongodb://{address}/?directConnection=true", serverSelectionTimeoutMS=1000
     )
     try:
-        while not await _is_primary(client, address):  # noqa: ASYNC110 - another process decides
+        while not await _is_primary(client, member or address):  # noqa: ASYNC110 - another process decides
             await asyncio.sleep(_POLL_INTERVAL)
     finally:
         await client.close()

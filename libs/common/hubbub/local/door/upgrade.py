@@ -72,7 +72,9 @@ async def _answered(
     async with aclosing(backends.candidates(within=PATIENCE)) as candidates:
         async for backend in candidates:
             try:
-                side, first = await _asked(backend, request)
+                # Counted from here on: who comes meanwhile goes to another one.
+                with backends.counted(backend):
+                    side, first = await _asked(backend, request)
             except (OSError, TimeoutError) as error:
                 metrics.failed.labels("streamer").inc()
                 log.debug("backend_failed", backend=backend.name, reason=str(error))

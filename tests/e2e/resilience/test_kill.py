@@ -1,0 +1,58 @@
+"""kill -9 of any one process: everybody talks again within ten seconds, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from tests.e2e.resilience.conversation import PROMISE, People, conversation
+from tests.e2e.resilience.measures import Costs
+from tests.e2e.resilience.processes import Hubbub
+
+pytestmark = pytest.mark.e2e
+
+UNNOTICED = 3.0  # seconds; an outage that others hide costs less than this, on a busy machine
+
+LINGER = 2.0  # seconds; missing events are looked for within two
+
+KILLED = (
+    "account",
+    "authorization",
+    "ddp-streamer",
+    "gateway",
+    "messaging",
+    "presence",
+    "stream-hub",
+    "front-door",
+    "mongod",
+    "nats-server",
+)
+HIDDEN = frozenset({"account", "authorization", "ddp-streamer", "gateway", "presence"})
+"""Who keeps a socket notices nothing of these."""
+
+
+@pytest.mark.parametrize("name", KILLED)
+async def test_everybody_talks_again(
+    hubbub: Hubbub, people: People, rows: list[Costs], name: str
+) -> None:
+    """Two talk, two listen, one writes by REST, and one comes in just after the kill."""
+    async with conversation(hubbub, people) as talk:
+        old = hubbub.pids(name)
+        killed = hubbub.signal(old[0], signal.SIGKILL)
+        late = talk.join(people.newcomer)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(hubbub.replaced(name, old[0], copies=len(old)))
+            tasks.create_task(talk.goes_on())
+        await talk.lasts(LINGER)
+        cost = await talk.end(f"kill -9 {name}")
+    rows.append(cost)
+
+    assert cost.longest <= PROMISE
+    assert cost.unanswered <= PROMISE
+    assert late.first_shown is not None
+    assert late.first_shown - killed <= PROMISE
+    if name in HIDDEN:
+        assert cost.undisturbed is not None
+        assert cost.undisturbed <= UNNOTICED
