@@ -180,9 +180,7 @@ def _plain_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
 
 
-async def _until(
-    ready: Any, process: asyncio.subprocess.Process, log: Path, within: float
-) -> None:
+async def _until(ready: Any, process: asyncio.subprocess.Process, log: Path, within: float) -> None:
     """Wait until it is ready. Raises: RuntimeError: it ended or takes too long; with its log."""
     deadline = time.monotonic() + within
     while not await asyncio.to_thread(ready):

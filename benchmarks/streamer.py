@@ -243,9 +243,7 @@ async def bare_memory(options: argparse.Namespace, outcome: Outcome) -> None:
     async with AsyncExitStack() as stack:
         peer = await stack.enter_async_context(peers.running(arguments, cores()[0]))
         load = await stack.enter_async_context(Generator(cores=cores()[1]))
-        growth = await _growth(
-            load, peer.pid, f"127.0.0.1:{port}", options.bare, (), options.idle
-        )
+        growth = await _growth(load, peer.pid, f"127.0.0.1:{port}", options.bare, (), options.idle)
         outcome.put("memory.node_ws_bare", growth / 1024, "KiB")
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 from hubbub.clock import Clock
 from hubbub.mongo import Unreachable
 from hubbub.telemetry.log import get_logger
-from services.messaging.cancelling import stop_if_cancelled
+from hubbub.tasks import heed_cancellation
 from services.messaging.domain import counters
 from services.messaging.facts import Facts
 from services.messaging.metrics import EffectMetrics
@@ -165,7 +165,7 @@ class Effects:
 
     async def _work(self) -> None:
         while True:
-            stop_if_cancelled()
+            heed_cancellation()
             room_id = await self._queue.get()
             room = self._rooms[room_id]
             try:
@@ -186,7 +186,7 @@ class Effects:
     async def _after_failure(self, room_id: str, room: _Room, error: Exception) -> None:
         self._metrics.failed.inc()
         log.warning("effects_failed", error=type(error).__name__, attempt=room.failures + 1)
-        stop_if_cancelled()
+        heed_cancellation()
         room.failures += 1
         if room.failures >= _ATTEMPTS:
             self._forget(room_id)  # the search finds it again
@@ -259,7 +259,7 @@ class Effects:
 
     async def _settle_often(self) -> None:
         while True:
-            stop_if_cancelled()
+            heed_cancellation()
             await self._clock.sleep(self._settings.settle_interval)
             try:
                 await self._settle(older_than=self._settings.settle_interval)
@@ -288,5 +288,5 @@ class Effects:
                 await self.repair()
             except Unreachable as error:
                 log.warning("repair_failed", error=type(error).__name__)
-            stop_if_cancelled()
+            heed_cancellation()
             await self._clock.sleep(self._settings.repair_interval)

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from hubbub.clock import Clock
 from hubbub.errors import HubbubError, Unavailable
 from hubbub.telemetry.log import get_logger
-from services.messaging.cancelling import stop_if_cancelled
+from hubbub.tasks import heed_cancellation
 from services.messaging.domain.sending import Draft, is_repeat
 from services.messaging.metrics import FunnelMetrics
 from services.messaging.store.batches import Refused, Stored
@@ -174,7 +174,7 @@ class Funnel:
     async def _work(self, room_id: str, lane: _Lane) -> None:
         try:
             while lane.waiting:
-                stop_if_cancelled()
+                heed_cancellation()
                 if isinstance(lane.waiting[0], _Turn):
                     await self._take_turn(lane)
                 else:

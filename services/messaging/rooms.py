@@ -195,6 +195,8 @@ class Places:
         raise DuplicateRoomName(f"A channel with name '{name}' exists")
 
     async def _is_repeat(self, room: Mapping[str, Any], wanted: NewRoom, user_id: str) -> bool:
+        if not wanted.repeatable:
+            return False
         made = foreign.moment(room.get("ts"))
         own = (room.get("u") or {}).get("_id") == user_id and room.get("t") == wanted.type
         # A room in which something happened is no longer what the first call made.

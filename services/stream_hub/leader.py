@@ -29,7 +29,7 @@ from services.stream_hub.jetstream import (
 from services.stream_hub.knowledge import Knowledge
 from services.stream_hub.leadership import Leadership
 from services.stream_hub.metrics import HubMetrics
-from services.stream_hub.owned import heed_cancellation, owned
+from hubbub.tasks import heed_cancellation, owned
 from services.stream_hub.publisher import LogChanged, Publisher
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import StoreError

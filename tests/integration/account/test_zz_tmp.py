@@ -5,6 +5,7 @@ from tests.integration.account.conftest import *
 from tests.integration.account.test_users import ADMINISTRATOR
 from tests.waiting import eventually
 
+
 @pytest.mark.parametrize("n", range(60))
 async def test_it(server, n):
     server.messaging.away = True

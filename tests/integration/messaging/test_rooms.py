@@ -56,19 +56,21 @@ async def test_a_new_channel(home: House) -> None:
 
 
 async def test_names_are_unique_and_checked(home: House) -> None:
-    """Over channels and groups; a repeat of the same wish is answered with the room."""
+    """Over channels and groups; a repeat that may come unasked is answered with the room."""
     ada, bob = await home.users("ada", "bob")
     room = await home.messaging.create_room(ada, _new("news"))
+    repeat = _new("news").model_copy(update={"repeatable": True})
 
-    again = await home.messaging.create_room(ada, _new("news"))
-    assert again["_id"] == room["_id"]
+    assert (await home.messaging.create_room(ada, repeat))["_id"] == room["_id"]
+    with pytest.raises(DuplicateRoomName):
+        await home.messaging.create_room(ada, _new("news"))
     for user, kind in ((bob, "c"), (ada, "p")):
         with pytest.raises(DuplicateRoomName) as duplicate:
             await home.messaging.create_room(user, _new("news", kind))
         assert duplicate.value.reason == "A channel with name 'news' exists"
     await home.say(ada, RoomId(room["_id"]))
     with pytest.raises(DuplicateRoomName):
-        await home.messaging.create_room(ada, _new("news"))
+        await home.messaging.create_room(ada, repeat)
     with pytest.raises(InvalidRoomName) as invalid:
         await home.messaging.create_room(ada, _new("no such name"))
     assert invalid.value.details == {"channel_name": "no such name"}

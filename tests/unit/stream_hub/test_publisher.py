@@ -11,7 +11,7 @@ import pytest
 from hubbub.clock import SystemClock
 from hubbub.contracts.event_log import Audience, Epochs
 from services.stream_hub.jetstream import Entry, LogState
-from services.stream_hub.owned import owned
+from hubbub.tasks import owned
 from services.stream_hub.publisher import LogChanged, Publisher
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import Checkpoint

@@ -58,6 +58,9 @@ class NewRoom(Frozen):
     announcement: Text | None = None
     broadcast: bool = False
     exclude_self: bool = False
+    repeatable: bool = False
+    """The door's client may send the call again after a reconnect without knowing whether it was
+    carried out: the same call within a minute then gets the room that the first one made."""
 
 
 class Membership(Frozen):
@@ -76,7 +79,8 @@ class RoomActions(Contract, Protocol):
     async def create_room(self, user_id: UserId, room: NewRoom) -> Document:
         """Make a channel or private group and return the room document.
 
-        A repeat by the same user within a minute returns the existing room.
+        Where `room.repeatable`, a repeat by the same user within a minute returns the room of the
+        first call as long as nothing happened in it.
         Raises: DuplicateRoomName; InvalidRoomName; NotAllowed: no `create-c` or `create-p`.
         """
         ...

@@ -279,6 +279,7 @@ async def _create_room(
             description=extra.description,
             announcement=extra.announcement,
             broadcast=extra.broadcast,
+            repeatable=True,  # one client repeats unanswered calls after a reconnect
         ),
     )
     return {**room, "rid": room["_id"]}

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.stream_hub.owned import heed_cancellation, owned
+from hubbub.tasks import heed_cancellation, owned
 
 
 async def test_work_ends_with_its_block() -> None:
