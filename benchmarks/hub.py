@@ -34,13 +34,13 @@ from hubbub.bus.nats import NatsBus
 from hubbub.clock import SystemClock
 from hubbub.contracts.event_log import LOG_STREAM
 from hubbub.mongo import Database, MongoSettings, connect, connect_hub
+from hubbub.tasks import owned
 from hubbub.telemetry.metrics import new_registry
 from services.stream_hub.jetstream import JetStreamLog
 from services.stream_hub.knowledge import Knowledge
 from services.stream_hub.leader import Leader
 from services.stream_hub.leadership import Leadership
 from services.stream_hub.metrics import HubMetrics
-from services.stream_hub.owned import owned
 from services.stream_hub.service import take_turns
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import FactStore, MongoLeaseStore

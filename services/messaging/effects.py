@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from hubbub.clock import Clock
 from hubbub.mongo import Unreachable
-from hubbub.telemetry.log import get_logger
 from hubbub.tasks import heed_cancellation
+from hubbub.telemetry.log import get_logger
 from services.messaging.domain import counters
 from services.messaging.facts import Facts
 from services.messaging.metrics import EffectMetrics

@@ -15,8 +15,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from hubbub.clock import Clock
 from hubbub.errors import HubbubError, Unavailable
-from hubbub.telemetry.log import get_logger
 from hubbub.tasks import heed_cancellation
+from hubbub.telemetry.log import get_logger
 from services.messaging.domain.sending import Draft, is_repeat
 from services.messaging.metrics import FunnelMetrics
 from services.messaging.store.batches import Refused, Stored

@@ -15,6 +15,7 @@ from hubbub.contracts.base import Event
 from hubbub.contracts.event_log import Header
 from hubbub.contracts.events import PermissionsChanged, RolesChanged
 from hubbub.errors import HubbubError
+from hubbub.tasks import heed_cancellation, owned
 from hubbub.telemetry.log import get_logger
 from services.stream_hub import takeover
 from services.stream_hub.domain import decide
@@ -29,7 +30,6 @@ from services.stream_hub.jetstream import (
 from services.stream_hub.knowledge import Knowledge
 from services.stream_hub.leadership import Leadership
 from services.stream_hub.metrics import HubMetrics
-from hubbub.tasks import heed_cancellation, owned
 from services.stream_hub.publisher import LogChanged, Publisher
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import StoreError

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from hubbub.clock import Clock
+from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
 from services.stream_hub.metrics import SHARD, HubMetrics
-from hubbub.tasks import heed_cancellation
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import Checkpoint, LeaseStore, LogIdentity, StoreError
 from services.stream_hub.term import LeadershipLost, Term

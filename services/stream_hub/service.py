@@ -9,13 +9,13 @@ from typing import NoReturn
 from hubbub.clock import Clock, SystemClock
 from hubbub.runtime import Process
 from hubbub.settings import load
+from hubbub.tasks import heed_cancellation, owned
 from hubbub.telemetry.log import get_logger
 from services.stream_hub.jetstream import JetStreamLog
 from services.stream_hub.knowledge import Knowledge
 from services.stream_hub.leader import Leader
 from services.stream_hub.leadership import Leadership
 from services.stream_hub.metrics import HubMetrics
-from hubbub.tasks import heed_cancellation, owned
 from services.stream_hub.publisher import LogChanged
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import FactStore, MongoLeaseStore, StoreError

@@ -23,11 +23,11 @@ from pymongo.errors import (
 
 from hubbub.clock import Clock
 from hubbub.mongo import Database
+from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
 from services.stream_hub.domain import breaks_continuity, read, watched
 from services.stream_hub.feed import Feed, Position, Read
 from services.stream_hub.metrics import HubMetrics
-from hubbub.tasks import heed_cancellation
 from services.stream_hub.settings import StreamHubSettings
 
 log = get_logger(__name__)

@@ -112,10 +112,17 @@ class Reader:
                 self._history.events.append(Closed(time.monotonic(), self.name, number, code))
 
     async def _catch_up(self, number: int, line: Line) -> None:
-        missed = await line.call("loadMissedMessages", self._room.id, {"$date": self._latest})
-        messages = tuple(message_of(document) for document in missed)
-        self._history.events.append(CaughtUp(time.monotonic(), self.name, number, messages))
-        self._show(*messages)
+        """Ask once what was missed; who has nothing yet goes on until there is nothing new."""
+        newcomer = not self.shown
+        while True:
+            since = {"$date": self._latest}
+            missed = await line.call("loadMissedMessages", self._room.id, since)
+            messages = tuple(message_of(document) for document in missed)
+            self._history.events.append(CaughtUp(time.monotonic(), self.name, number, messages))
+            fresh = {message.id for message in messages} - self.shown
+            self._show(*messages)
+            if not (newcomer and fresh):
+                return
 
     def _take(self, number: int, document: Document) -> None:
         message = message_of(document)

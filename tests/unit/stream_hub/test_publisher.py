@@ -10,8 +10,8 @@ import pytest
 
 from hubbub.clock import SystemClock
 from hubbub.contracts.event_log import Audience, Epochs
-from services.stream_hub.jetstream import Entry, LogState
 from hubbub.tasks import owned
+from services.stream_hub.jetstream import Entry, LogState
 from services.stream_hub.publisher import LogChanged, Publisher
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import Checkpoint
