@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check unit integration conformance e2e format clean
+.PHONY: help install run test check unit integration conformance e2e bench bench-full format clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ e2e: $(INSTALLED) ## tests that start a whole Hubbub
 
 conformance: $(INSTALLED) ## tests with clients that nobody here wrote
 	$(BIN)/python -m pytest tests/conformance $(ARGS)
+
+bench: $(INSTALLED) ## measure everything in short, beside the targets (ARGS="--only bus")
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-full: $(INSTALLED) ## measure everything at length; an hour or less
+	$(BIN)/python -m benchmarks.run --full $(ARGS)
 
 format: $(INSTALLED) ## put the code into its form
 	$(BIN)/ruff format .

@@ -1,11 +1,12 @@
-"""Calls between services: Hubbub's bus over NATS and in one process, beside nats-py's `request()`.
+"""Calls between services: Hubbub's bus over NATS and in one process, beside its peers.
 
-    python -m benchmarks.bus [--seconds 2] [--rounds 3] [--concurrency 1 32 256] [--json FILE]
+    python -m benchmarks.bus [--seconds 2] [--rounds 3] [--concurrency 1 32 256]
 
-Caller and callee are processes of their own; nats-server is a third. Hubbub's calls are checked
-on both sides, carry their deadline and are counted; nats-py's carry the same bytes and nothing
-is checked, so the comparison favours it. Rounds alternate between candidates; the table shows
-medians. CPU is user + system time of caller and callee, not of the broker.
+Caller and callee are processes of their own; nats-server is a third. Peers are Moleculer over
+NATS, with its arguments validated on both sides as Hubbub's are, and nats-py's own `request()`,
+which carries the same bytes and checks nothing. Hubbub's calls carry their deadline and are
+counted in metrics. Rounds alternate between candidates. CPU is user + system time of caller and
+callee, not of the broker. Nothing is pinned: three busy processes share the cores.
 """
 
 from __future__ import annotations
@@ -13,17 +14,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import platform
 import resource
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +28,8 @@ import nats
 import uvloop
 from nats.aio.msg import Msg
 
+from benchmarks import peers
+from benchmarks.figures import Outcome, command
 from hubbub.bus import BusSettings, LocalBus, NatsBus
 from hubbub.contracts.base import Contract, action
 from hubbub.local import servers
@@ -39,6 +38,7 @@ PLAIN_SUBJECT = "bench.plain"
 BODY = b'{"user_id":"abcdefghijklmnopq","permission":"delete-message","room_id":"GENERAL"}'
 REPLY = b'{"ok":true}'
 CONCURRENCIES = (1, 32, 256)
+_LOCAL = frozenset({"hubbub_local", "hubbub_local_uncoded"})
 
 
 class Bench(Contract, Protocol, name="bench"):
@@ -100,14 +100,14 @@ async def answer(url: str) -> None:
 
     await client.subscribe(PLAIN_SUBJECT, queue="bench", cb=plain)
     await client.flush()
-    await client.flush()
+    await client.flush()  # one proves nothing: it may overtake the subscription
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await bus.close()
     await client.close()
 
 
-async def measure(
+async def calls(
     candidate: str,
     call: Callable[[], Awaitable[object]],
     callee_cpu: Callable[[], Awaitable[float]],
@@ -147,24 +147,31 @@ async def measure(
     )
 
 
-async def run(seconds: float, rounds: int, concurrencies: list[int]) -> list[Measurement]:
+Round = Callable[[int, float], Awaitable[Measurement]]
+"""Measures a candidate: concurrency, seconds."""
+
+
+async def moleculer(stack: AsyncExitStack, url: str) -> Round:
+    """Moleculer's caller, with its callee running. Raises: peers.Missing."""
+    answering = await asyncio.to_thread(peers.moleculer, "answer", url)
+    await stack.enter_async_context(peers.running(answering))
+    caller = await stack.enter_async_context(peers.running(peers.moleculer("call", url)))
+
+    async def measure_one(concurrency: int, seconds: float) -> Measurement:
+        answer = json.loads(await caller.ask(f"{concurrency} {seconds}", seconds + 30))
+        return Measurement(candidate="moleculer", concurrency=concurrency, **answer)
+
+    return measure_one
+
+
+async def run(options: argparse.Namespace) -> Outcome:
     """All candidates in turn, `rounds` times."""
+    outcome = Outcome()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = await stack.enter_async_context(servers.nats(folder))
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "benchmarks.bus", "--answer", server.url),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        stack.push_async_callback(child.wait)
-        assert child.stdin is not None
-        stack.callback(child.stdin.close)
-        assert child.stdout is not None
-        while b"ready" not in (line := await child.stdout.readline()):
-            if not line:
-                raise SystemExit("the callee ended before it was ready")
+        callee = [sys.executable, "-m", "benchmarks.bus", "--answer", server.url]
+        await stack.enter_async_context(peers.running(callee))
 
         bus = NatsBus(BusSettings(nats_url=server.url), service="caller", instance="caller-1")
         await bus.connect()
@@ -175,11 +182,9 @@ async def run(seconds: float, rounds: int, concurrencies: list[int]) -> list[Mea
         local = LocalBus()
         await local.serve(BenchService())
         stack.push_async_callback(local.close)
-        near = local.proxy(Bench)
-        checked = LocalBus(coding=False)
-        await checked.serve(BenchService())
-        stack.push_async_callback(checked.close)
-        uncoded = checked.proxy(Bench)
+        uncoded = LocalBus(coding=False)
+        await uncoded.serve(BenchService())
+        stack.push_async_callback(uncoded.close)
 
         async def nothing() -> float:
             return 0.0
@@ -195,85 +200,66 @@ async def run(seconds: float, rounds: int, concurrencies: list[int]) -> list[Mea
 
             return call
 
-        candidates = [
-            ("nats-py request()", plain, remote.cpu),
-            ("hubbub remote", through(remote), remote.cpu),
-            ("hubbub in process", through(near), nothing),
-            ("hubbub in process, uncoded", through(uncoded), nothing),
-        ]
-        return [
-            await measure(name, call, cpu, concurrency=concurrency, seconds=seconds)
-            for _ in range(rounds)
-            for concurrency in concurrencies
-            for name, call, cpu in candidates
-        ]
+        def own(
+            name: str, call: Callable[[], Awaitable[object]], cpu: Callable[[], Awaitable[float]]
+        ) -> Round:
+            async def measure_one(concurrency: int, seconds: float) -> Measurement:
+                return await calls(name, call, cpu, concurrency=concurrency, seconds=seconds)
+
+            return measure_one
+
+        candidates = {
+            "nats_py": own("nats_py", plain, remote.cpu),
+            "hubbub": own("hubbub", through(remote), remote.cpu),
+            "hubbub_local": own("hubbub_local", through(local.proxy(Bench)), nothing),
+            "hubbub_local_uncoded": own(
+                "hubbub_local_uncoded", through(uncoded.proxy(Bench)), nothing
+            ),
+        }
+        try:
+            candidates["moleculer"] = await moleculer(stack, server.url)
+        except peers.Missing as missing:
+            outcome.notes.append(f"left out: Moleculer: {missing}")
+        found: dict[tuple[str, int], list[Measurement]] = {}
+        for turn in range(options.rounds):
+            for concurrency in options.concurrency:
+                for name, measure_one in candidates.items():
+                    if name in _LOCAL and concurrency != options.concurrency[0]:
+                        continue  # nothing is waited for there
+                    one = await measure_one(concurrency, options.seconds)
+                    found.setdefault((name, concurrency), []).append(one)
+            await asyncio.sleep(0.2 if turn + 1 < options.rounds else 0)
+    for (name, concurrency), rounds in found.items():
+        prefix = f"rpc.{name}" if name in _LOCAL else f"rpc.{name}.c{concurrency}"
+        outcome.put(f"{prefix}.calls", [one.calls_per_second for one in rounds], "per s")
+        outcome.put(f"{prefix}.p99", [one.p99_ms for one in rounds], "ms")
+        outcome.put(f"{prefix}.cpu", [one.cpu_us for one in rounds], "µs")
+    for concurrency in options.concurrency:
+        for peer in ("moleculer", "nats_py"):
+            for part in ("calls", "p99"):
+                outcome.ratio(
+                    f"rpc.c{concurrency}.{part}_to_{peer}",
+                    f"rpc.hubbub.c{concurrency}.{part}",
+                    f"rpc.{peer}.c{concurrency}.{part}",
+                )
+    return outcome
 
 
-def medians(measurements: list[Measurement]) -> list[Measurement]:
-    """One row per candidate and concurrency."""
-    groups: dict[tuple[int, str], list[Measurement]] = {}
-    for one in measurements:
-        groups.setdefault((one.concurrency, one.candidate), []).append(one)
-    return [
-        Measurement(
-            candidate=candidate,
-            concurrency=concurrency,
-            calls_per_second=statistics.median(one.calls_per_second for one in group),
-            p50_ms=statistics.median(one.p50_ms for one in group),
-            p99_ms=statistics.median(one.p99_ms for one in group),
-            cpu_us=statistics.median(one.cpu_us for one in group),
-            caller_cpu_us=statistics.median(one.caller_cpu_us for one in group),
-        )
-        for (concurrency, candidate), group in groups.items()
-    ]
+def measure(options: argparse.Namespace) -> Outcome:
+    """See the module."""
+    return uvloop.run(run(options))
 
 
-def table(rows: list[Measurement]) -> str:
-    """The rows with their ratio to nats-py."""
-    baseline = {
-        row.concurrency: row.calls_per_second for row in rows if row.candidate.startswith("nats")
-    }
-    lines = [
-        f"{'c':>4}  {'candidate':<28}{'calls/s':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}"
-        f"{'CPU µs':>9}{'caller µs':>11}"
-    ]
-    lines += [
-        f"{row.concurrency:>4}  {row.candidate:<28}{row.calls_per_second:>10,.0f}"
-        f"{row.calls_per_second / baseline[row.concurrency]:>8.2f}{row.p50_ms:>9.3f}"
-        f"{row.p99_ms:>9.3f}{row.cpu_us:>9.1f}{row.caller_cpu_us:>11.1f}"
-        for row in rows
-    ]
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Parse arguments, measure, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--concurrency", type=int, nargs="+", default=list(CONCURRENCIES), metavar="N"
     )
-    parser.add_argument("--json", type=Path, help="also write the rows here")
-    parser.add_argument("--answer", metavar="URL", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.answer:
-        uvloop.run(answer(arguments.answer))
-        return
-    rows = medians(uvloop.run(run(arguments.seconds, arguments.rounds, arguments.concurrency)))
-    print(table(rows))
-    if arguments.json is not None:
-        result = {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": platform.platform(),
-            "python": platform.python_version(),
-            "versions": {
-                name: metadata.version(name) for name in ("nats-py", "pydantic", "uvloop")
-            },
-            "rows": [asdict(row) for row in rows],
-        }
-        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--answer"]:
+        uvloop.run(answer(sys.argv[2]))
+    else:
+        command(__doc__, measure, arguments)

@@ -1,10 +1,10 @@
 """How fast two asyncio drivers read a change stream: PyMongo's own API against motor.
 
-    python -m benchmarks.change_stream_drivers --mongo-url mongodb://127.0.0.1:27017/?replicaSet=rs0
+    python -m benchmarks.change_stream_drivers [--events 50000] [--rounds 3]
 
 The documents are inserted beforehand, so that only reading is measured. Each driver reads the
-same change stream from the same position; each in a process of its own, in turns. Prints events
-per second and microseconds of CPU per event of the reading process (its threads included).
+same change stream from the same position; each in a process of its own, in turns. CPU is that of
+the reading process, its threads included. Without `--mongo-url` it starts the embedded server.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pymongo import AsyncMongoClient
+
+from benchmarks.figures import Outcome, command
+from hubbub.local import servers
 
 DATABASE = "hubbub_benchmark_drivers"
 COLLECTION = "rocketchat_message"
@@ -89,33 +93,47 @@ async def _read(database: Any, count: int, *, awaited: bool) -> dict[str, float]
     return {"events_per_second": count / wall, "cpu_us_per_event": cpu / count * 1e6}
 
 
-def main() -> None:
-    """Prepare, let each driver read in turn in a fresh process, print the medians."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--mongo-url", default=os.environ.get("HUBBUB_MONGO_URL", "mongodb://127.0.0.1:27017")
-    )
+async def run(options: argparse.Namespace) -> Outcome:
+    """Prepare, then let each driver read in turn in a fresh process."""
+    outcome = Outcome()
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in DRIVERS}
+    async with AsyncExitStack() as stack:
+        url = options.mongo_url
+        if not url:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hubbub-bench-")))
+            url = (await stack.enter_async_context(servers.mongo(folder))).url
+        await prepare(url, options.events)
+        for _ in range(options.rounds):
+            for name in DRIVERS:
+                reading = [sys.executable, "-m", "benchmarks.change_stream_drivers"]
+                reading += ["--read", name, url, str(options.events)]
+                done = await asyncio.to_thread(
+                    subprocess.run, reading, check=True, capture_output=True, text=True
+                )
+                found[name].append(json.loads(done.stdout))
+    for name, rounds in found.items():
+        rates = [one["events_per_second"] for one in rounds]
+        outcome.put(f"drivers.{name}.rate", rates, "per s")
+        outcome.put(f"drivers.{name}.cpu", [one["cpu_us_per_event"] for one in rounds], "µs")
+    outcome.ratio("drivers.cpu_pymongo_to_motor", "drivers.pymongo.cpu", "drivers.motor.cpu")
+    return outcome
+
+
+def measure(options: argparse.Namespace) -> Outcome:
+    """See the module."""
+    return asyncio.run(run(options))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mongo-url", default="", help="a replica set to use instead")
     parser.add_argument("--events", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--driver", choices=DRIVERS, help="only read, with this driver")
-    options = parser.parse_args()
-    if options.driver is not None:
-        read = read_with_pymongo if options.driver == "pymongo" else read_with_motor
-        print(json.dumps(asyncio.run(read(options.mongo_url, options.events))))
-        return
-    asyncio.run(prepare(options.mongo_url, options.events))
-    results: dict[str, list[dict[str, float]]] = {name: [] for name in DRIVERS}
-    for _ in range(options.rounds):
-        for name in DRIVERS:
-            command = [sys.executable, "-m", "benchmarks.change_stream_drivers", "--driver", name]
-            command += ["--mongo-url", options.mongo_url, "--events", str(options.events)]
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            results[name].append(json.loads(output))
-    for name, rounds in results.items():
-        rate = statistics.median(found["events_per_second"] for found in rounds)
-        cost = statistics.median(found["cpu_us_per_event"] for found in rounds)
-        print(f"{name:8} {rate:8.0f} events/s {cost:6.1f} us CPU per event (median of rounds)")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--read"]:
+        driver, url, count = sys.argv[2:]
+        read = read_with_pymongo if driver == "pymongo" else read_with_motor
+        print(json.dumps(asyncio.run(read(url, int(count)))))
+    else:
+        command(__doc__, measure, arguments)

@@ -1,336 +1,335 @@
-"""A whole Hubbub on this machine: latency, CPU per delivered frame, memory.
+"""A whole Hubbub on this machine: start-up, login storm, send to receive, CPU and memory.
 
-    python benchmarks/end_to_end.py [--sockets 1000] [--users 20] [--seconds 10] [--rate 50]
+    python -m benchmarks.end_to_end [--users 4000] [--members 50] [--rate 200] [--seconds 10]
 
-Starts `hubbub up` with one streamer in a folder of its own, opens the sockets straight at the
-streamer's front door, lets one user send at a fixed rate into a room that every socket follows,
-and counts every frame that arrives. A run in which a frame is missing is void.
+Starts `hubbub up` in a folder of its own and puts users, rooms and memberships into its database
+as an import would. Every user then opens a WebSocket through the front door, all at once, and
+resumes with a token (the login storm); follows its rooms, its own events and everybody's
+presence, 20 subscriptions in all; and members send at a fixed rate into rooms of 50. What counts
+is the time from writing a `sendMessage` to reading the `changed` on each member's socket. Every
+arrival is counted; a run in which one is missing is void. Nothing is pinned: the load generator
+runs beside the services on the same cores, and its share is stated.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import platform
-import signal
-import socket
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import orjson
+import uvloop
+from pydantic import SecretStr
 
-PASSWORD = "correct-horse-battery"
-TICK = os.sysconf("SC_CLK_TCK")  # CPU ticks per second
+from benchmarks.figures import Outcome, command
+from benchmarks.load import Count, Generator, Step, Void
+from benchmarks.machine import cpu_seconds, open_files
+from benchmarks.running import Hubbub, hubbub
+from hubbub.mongo import Database, MongoSettings, connect
 
-
-class Socket(asyncio.Protocol):
-    """The leanest DDP client: sends masked frames, counts and timestamps what arrives."""
-
-    def __init__(self, probe: Probe) -> None:
-        self.probe = probe
-        self.buffer = b""
-        self.upgraded = False
-        self.waiting: dict[str, asyncio.Future[Any]] = {}
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(
-            b"GET /websocket HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            b"Sec-WebSocket-Version: 13\r\n\r\n"
-        )
-
-    def data_received(self, data: bytes) -> None:
-        now = time.perf_counter()
-        self.buffer += data
-        if not self.upgraded:
-            end = self.buffer.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            if b" 101 " not in self.buffer[:32]:
-                raise RuntimeError(self.buffer[:200])
-            self.buffer = self.buffer[end + 4 :]
-            self.upgraded = True
-        for payload in self._frames():
-            self._handle(payload, now)
-
-    def _frames(self) -> Iterator[bytes]:
-        data, at = self.buffer, 0
-        while len(data) - at >= 2:
-            length, header = data[at + 1], 2
-            if length == 126:
-                length, header = int.from_bytes(data[at + 2 : at + 4], "big"), 4
-            elif length == 127:
-                length, header = int.from_bytes(data[at + 2 : at + 10], "big"), 10
-            if len(data) - at < header + length:
-                break
-            yield data[at + header : at + header + length]
-            at += header + length
-        self.buffer = data[at:]
-
-    def _handle(self, payload: bytes, now: float) -> None:
-        if payload.startswith(b'{"msg":"changed"'):
-            self.probe.frame(payload, now)
-        elif payload.startswith(b'{"msg":"ping"'):
-            self.send({"msg": "pong"})
-        else:
-            message = orjson.loads(payload)
-            match message.get("msg"):
-                case "connected":
-                    key = "connected"
-                case "result":
-                    key = message["id"]
-                case "ready":
-                    key = message["subs"][0]
-                case _:
-                    return
-            future = self.waiting.pop(key, None)
-            if future is not None and not future.done():
-                future.set_result(message)
-
-    def send(self, message: dict[str, Any]) -> None:
-        payload = orjson.dumps(message)
-        header = bytes([0x81])
-        if len(payload) < 126:
-            header += bytes([0x80 | len(payload)])
-        else:
-            header += bytes([0x80 | 126]) + len(payload).to_bytes(2, "big")
-        assert self.transport is not None
-        self.transport.write(header + b"\0\0\0\0" + payload)  # a mask of zeros changes nothing
-
-    async def ask(self, key: str, message: dict[str, Any]) -> dict[str, Any]:
-        future = asyncio.get_running_loop().create_future()
-        self.waiting[key] = future
-        self.send(message)
-        answer: dict[str, Any] = await asyncio.wait_for(future, 30)
-        if "error" in answer:
-            raise RuntimeError(answer["error"])
-        return answer
+MARK = "bench-"
+_DATABASE = "hubbub"
+_NOT_SERVICES = frozenset({"supervisor", "front-door", "door", "mongod", "nats-server"})
+_BATCH = 1000  # documents
+_OWN = (
+    "message", "notification", "subscriptions-changed", "rooms-changed", "userData", "otr",
+    "webrtc", "force_logout",
+)  # fmt: skip
+_SHARED = (
+    "user-status", "updateAvatar", "roles-change", "Users:NameChanged", "Users:Deleted",
+    "permissions-changed", "banner-changed", "updateEmojiCustom", "deleteEmojiCustom",
+    "voip.statuschanged",
+)  # fmt: skip
 
 
-class Probe:
-    """Counts frames of the measured messages and how long each took."""
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Users, each in one of the rooms that are spoken in."""
 
-    def __init__(self) -> None:
-        self.sent: dict[bytes, float] = {}
-        self.frames = 0
-        self.latencies: list[float] = []  # seconds
-        self.wanted = -1
-        self.complete = asyncio.Event()
+    users: int
+    members: int
 
-    def frame(self, payload: bytes, now: float) -> None:
-        mark = payload.find(b'"bench-')
-        if mark < 0:
-            return
-        started = self.sent.get(payload[mark + 1 : payload.index(b'"', mark + 1)])
-        if started is not None:
-            self.frames += 1
-            self.latencies.append(now - started)
-            if self.frames == self.wanted:
-                self.complete.set()
+    def user(self, number: int) -> str:
+        return f"benchuser{number:08d}"
 
+    def token(self, number: int) -> str:
+        return f"benchmark-token-of-user-number-{number:012d}"
 
-@contextmanager
-def running(port: int) -> Iterator[int]:
-    """A Hubbub of its own; the supervisor's process id."""
-    with tempfile.TemporaryDirectory(prefix="hubbub-bench-") as folder:
-        log = Path(folder) / "out.log"
-        environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("HUBBUB_")},
-            "HUBBUB_ADMIN_PASSWORD": PASSWORD,
+    def room(self, number: int) -> str:
+        return f"benchroom{number // self.members:08d}"
+
+    @property
+    def rooms(self) -> int:
+        return -(-self.users // self.members)
+
+    def size_of(self, room: int) -> int:
+        """Members of a room; the last may have fewer."""
+        return min(self.members, self.users - room * self.members)
+
+    def senders(self) -> list[int]:
+        """One member of each room that is full, so that every message has as many readers."""
+        return [
+            room * self.members for room in range(self.rooms) if self.size_of(room) == self.members
+        ]
+
+    def names(self) -> dict[str, list[str]]:
+        """Each connection's own values."""
+        everybody = range(self.users)
+        return {
+            "user": [self.user(number) for number in everybody],
+            "token": [self.token(number) for number in everybody],
+            "room": [self.room(number) for number in everybody],
         }
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "hubbub.cli.main", "up"),
-                    *("--port", str(port), "--data", str(Path(folder) / "data")),
-                ],
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
-        try:
-            started = time.monotonic()
-            while b"ign in" not in log.read_bytes():
-                if process.poll() is not None or time.monotonic() - started > 90:
-                    raise RuntimeError(log.read_text()[-3000:])
-                time.sleep(0.1)
-            yield process.pid
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
 
 
-def processes(root: int) -> dict[str, int]:
-    """Name → process id of everything under the supervisor."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int(
-                    (entry / "stat").read_text().rpartition(")")[2].split()[1]
-                )
-            except OSError:
-                continue
-    found: dict[str, int] = {"supervisor": root}
-    edge = [root]
-    while edge:
-        edge = [pid for pid, parent in parents.items() if parent in edge]
-        for pid in edge:
-            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-            name = words[words.index("run") + 1] if "run" in words else Path(words[0]).name
-            found.setdefault(name, pid)
+def hashed(token: str) -> str:
+    """A login token as it is stored."""
+    return base64.b64encode(sha256(token.encode()).digest()).decode()
+
+
+async def furnish(database: Database, people: Population) -> None:
+    """Put everybody into the database."""
+    now = datetime.now(UTC)
+    users = [
+        {
+            "_id": people.user(number),
+            "username": people.user(number),
+            "name": f"User {number}",
+            "type": "user",
+            "status": "offline",
+            "active": True,
+            "roles": ["user"],
+            "emails": [{"address": f"{people.user(number)}@example.org", "verified": True}],
+            "services": {
+                "resume": {
+                    "loginTokens": [{"when": now, "hashedToken": hashed(people.token(number))}]
+                }
+            },
+            "createdAt": now,
+            "_updatedAt": now,
+        }
+        for number in range(people.users)
+    ]
+    rooms = [
+        {
+            "_id": people.room(number * people.members),
+            "t": "p",
+            "name": people.room(number * people.members),
+            "fname": people.room(number * people.members),
+            "u": {"_id": people.user(number * people.members), "username": "bench"},
+            "usersCount": people.size_of(number),
+            "msgs": 0,
+            "ts": now,
+            "_updatedAt": now,
+        }
+        for number in range(people.rooms)
+    ]
+    memberships = [
+        {
+            "_id": f"membership{number:08d}",
+            "rid": people.room(number),
+            "t": "p",
+            "name": people.room(number),
+            "fname": people.room(number),
+            "u": {"_id": people.user(number), "username": people.user(number)},
+            "open": True,
+            "alert": False,
+            "unread": 0,
+            "userMentions": 0,
+            "groupMentions": 0,
+            "ts": now,
+            "ls": now,
+            "_updatedAt": now,
+        }
+        for number in range(people.users)
+    ]
+    for collection, documents in (
+        ("users", users),
+        ("rocketchat_room", rooms),
+        ("rocketchat_subscription", memberships),
+    ):
+        for start in range(0, len(documents), _BATCH):
+            await database[collection].insert_many(documents[start : start + _BATCH])
+
+
+def logging_in() -> list[Step]:
+    """Connect and resume."""
+    return [
+        Step(['{"msg":"connect","version":"1","support":["1"]}'], '"msg":"connected"'),
+        Step(
+            ['{"msg":"method","method":"login","id":"l","params":[{"resume":"{token}"}]}'],
+            '"msg":"result"',
+        ),
+    ]
+
+
+def following() -> list[Step]:
+    """The 20 subscriptions of a client."""
+    wanted = [
+        ("stream-room-messages", "{room}"),
+        *(("stream-notify-user", f"{{user}}/{name}") for name in _OWN),
+        *(("stream-notify-logged", name) for name in _SHARED),
+        ("stream-user-presence", ""),
+    ]
+    subs = [
+        orjson.dumps(
+            {"msg": "sub", "id": f"s{index}", "name": stream, "params": [event, False]}
+        ).decode()
+        for index, (stream, event) in enumerate(wanted)
+    ]
+    return [Step(subs, '"msg":"ready"', len(subs))]
+
+
+SENDING = (
+    '{"msg":"method","method":"sendMessage","id":"{stamp}",'
+    f'"params":[{{"rid":"{{room}}","msg":"{MARK}{{stamp}}"}}]}}'
+)
+
+
+async def talk(
+    load: Generator, people: Population, rate: float, seconds: float, names: Mapping[str, Any]
+) -> Count:
+    """Send at `rate` for `seconds`; what arrived. Raises: Void: something is missing."""
+    senders, count = people.senders(), round(rate * seconds)
+    if not senders:
+        raise Void("fewer users than a room has members")
+    frames = count * people.members
+    await load.reset(MARK)
+    found = await load.talk(
+        SENDING, senders=senders, names=names, rate=rate, count=count, frames=frames
+    )
+    if found.frames != frames or found.errors or found.closed:
+        raise Void(
+            f"{found.frames} of {frames} frames arrived, {found.errors} messages were refused, "
+            f"{found.closed} connections were lost"
+        )
     return found
 
 
-def cpu(pid: int) -> float:
-    """Seconds of user and system time so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+async def storm(load: Generator, address: str, people: Population) -> float:
+    """Everybody at once; the seconds until all are signed in."""
+    return await load.open(
+        address, people.users, logging_in(), names=people.names(), parallel=people.users,
+        within=180.0,
+    )  # fmt: skip
 
 
-def rss(pid: int) -> int:
-    """Resident bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+async def run(options: argparse.Namespace) -> Outcome:
+    """One whole run."""
+    outcome = Outcome()
+    people = Population(options.users, options.members)
+    async with hubbub() as house, Generator() as load:
+        outcome.put("startup", house.started_in, "s")
+        mongo = MongoSettings(url=SecretStr(house.mongo_url))
+        async with connect(mongo, app_name="benchmark") as client:
+            await furnish(client[_DATABASE], people)
+        await asyncio.sleep(options.rest)
+        address = f"127.0.0.1:{house.port}"
+        names = people.names()
+
+        before = house.cpu()
+        took = await storm(load, address, people)
+        outcome.put("storm.seconds", took, "s")
+        outcome.put("storm.logins_per_second", people.users / took, "per s")
+        _spent(outcome, "storm", before, house.cpu())
+        took = await load.script(following(), names=names, parallel=100, within=180.0)
+        outcome.put("subscribing.per_second", people.users * 20 / took, "per s")
+        await asyncio.sleep(options.rest)
+
+        await talk(load, people, options.rate, 2, names)  # warms caches
+        await asyncio.sleep(1.0)
+        rounds: list[Count] = []
+        load_before = cpu_seconds(load.pid)
+        spent: list[dict[str, float]] = []
+        for _ in range(options.rounds):
+            before = house.cpu()
+            rounds.append(await talk(load, people, options.rate, options.seconds, names))
+            after = house.cpu()
+            spent.append(
+                {name: (after[name] - before[name]) / rounds[-1].seconds for name in after}
+            )
+        for part in ("p50", "p99", "max"):
+            name = f"send_to_receive.{part}"
+            outcome.put(name, [one.latency_ms[part] for one in rounds], "ms")
+        _headline(outcome, house, spent)
+        frames = rounds[-1].frames
+        used = [
+            one["ddp-streamer"] * count.seconds for one, count in zip(spent, rounds, strict=True)
+        ]
+        outcome.put("streamer.cpu_per_frame", [one / frames * 1e6 for one in used], "µs")
+        seconds = sum(one.seconds for one in rounds)
+        load_cores = (cpu_seconds(load.pid) - load_before) / seconds
+        outcome.put("load.cores", load_cores, "cores")
+        outcome.put("load.latest_send", max(one.latest_ms for one in rounds), "ms")
+        outcome.notes.append(
+            f"end to end: {people.users} users, {people.rooms} rooms of {people.members}, "
+            f"{options.rate:g} messages/s, {round(options.rate * options.members)} deliveries/s"
+        )
+        if options.relogin:
+            await _storm_beside_talk(outcome, load, address, people, options)
+    return outcome
 
 
-def rest(port: int, path: str, body: dict[str, Any], login: dict[str, str] | None = None) -> Any:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/api/v1/{path}",
-        data=json.dumps(body).encode(),
-        headers={
-            "Content-Type": "application/json",
-            **({"X-Auth-Token": login["authToken"], "X-User-Id": login["userId"]} if login else {}),
-        },
+async def _storm_beside_talk(
+    outcome: Outcome,
+    load: Generator,
+    address: str,
+    people: Population,
+    options: argparse.Namespace,
+) -> None:
+    """What a login storm of as many again does to those who talk."""
+    async with Generator() as others:
+        talking = asyncio.create_task(
+            talk(load, people, options.rate, options.seconds, people.names())
+        )
+        await asyncio.sleep(1.0)
+        took = await storm(others, address, people)
+        found = await talking
+    outcome.put("storm.beside_seconds", took, "s")
+    outcome.put("storm.beside_p99", found.latency_ms["p99"], "ms")
+    outcome.ratio("storm.p99_growth", "storm.beside_p99", "send_to_receive.p99")
+
+
+def _headline(outcome: Outcome, house: Hubbub, spent: Sequence[Mapping[str, float]]) -> None:
+    """CPU and memory of the services, and of what is around them."""
+    memory = house.rss()
+    services = [name for name in house.pids if name not in _NOT_SERVICES]
+    outcome.put("headline.cpu", [sum(one[name] for name in services) for one in spent], "cores")
+    outcome.put("headline.memory", sum(memory[name] for name in services) / 2**20, "MiB")
+    for name in sorted(house.pids):
+        outcome.put(f"cpu.{name}", [one[name] for one in spent], "cores")
+        outcome.put(f"memory.{name}", memory[name] / 2**20, "MiB")
+
+
+def _spent(
+    outcome: Outcome, name: str, before: Mapping[str, float], after: Mapping[str, float]
+) -> None:
+    services = [one for one in after if one not in _NOT_SERVICES]
+    outcome.put(f"{name}.cpu", sum(after[one] - before[one] for one in services), "CPU s")
+
+
+def measure(options: argparse.Namespace) -> Outcome:
+    """See the module."""
+    options.users = min(options.users, open_files() // 2 - 500)
+    return uvloop.run(run(options))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--users", type=int, default=4000)
+    parser.add_argument("--members", type=int, default=50, help="members of a room")
+    parser.add_argument("--rate", type=float, default=200.0, help="messages per second")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rest", type=float, default=3.0, help="seconds between two parts")
+    parser.add_argument(
+        "--relogin", action="store_true", help="also measure a login storm beside the messages"
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def opened(port: int, probe: Probe, token: str) -> Socket:
-    _, client = await asyncio.get_running_loop().create_connection(
-        lambda: Socket(probe), "127.0.0.1", port
-    )
-    await client.ask("connected", {"msg": "connect", "version": "1", "support": ["1"]})
-    login = {"msg": "method", "method": "login", "id": "l", "params": [{"resume": token}]}
-    await client.ask("l", login)
-    return client
-
-
-async def measure(options: argparse.Namespace, port: int, supervisor: int) -> dict[str, Any]:
-    pids = processes(supervisor)
-    admin = rest(port, "login", {"user": "admin", "password": PASSWORD})["data"]
-    tokens = []
-    for number in range(options.users):
-        name = f"bench{number}"
-        account = {"username": name, "name": name, "email": f"{name}@example.org", "pass": PASSWORD}
-        await asyncio.to_thread(rest, port, "users.register", account)
-        login = {"user": name, "password": PASSWORD}
-        tokens.append((await asyncio.to_thread(rest, port, "login", login))["data"]["authToken"])
-    names = [f"bench{number}" for number in range(options.users)]
-    room = rest(port, "groups.create", {"name": "bench", "members": names}, admin)["group"]["_id"]
-
-    probe = Probe()
-    streamer = pids["ddp-streamer"]
-    before_memory = 0
-    clients: list[Socket] = []
-    opening = time.perf_counter()
-    for number in range(options.sockets):
-        clients.append(await opened(port, probe, tokens[number % len(tokens)]))
-        if number == 9:
-            before_memory = rss(streamer)
-    opening = time.perf_counter() - opening
-    memory = (rss(streamer) - before_memory) / max(1, options.sockets - 10)
-    for client in clients:
-        sub = {"msg": "sub", "id": "r", "name": "stream-room-messages", "params": [room, False]}
-        await client.ask("r", sub)
-    sender = await opened(port, Probe(), admin["authToken"])
-
-    await asyncio.sleep(2)
-    used = {name: cpu(pid) for name, pid in pids.items()}
-    started = time.perf_counter()
-    count = options.seconds * options.rate
-    expected = probe.wanted = count * options.sockets
-    sends = []
-    for number in range(count):
-        await asyncio.sleep(max(0.0, started + number / options.rate - time.perf_counter()))
-        text = f"bench-{number}"
-        probe.sent[text.encode()] = time.perf_counter()
-        call = {
-            "msg": "method",
-            "method": "sendMessage",
-            "id": text + "-call",
-            "params": [{"rid": room, "msg": text}],
-        }
-        sends.append(asyncio.ensure_future(sender.ask(text + "-call", call)))
-    await asyncio.gather(*sends)
-    async with asyncio.timeout(30):
-        await probe.complete.wait()
-    elapsed = time.perf_counter() - started
-    used = {name: cpu(pid) - used[name] for name, pid in pids.items()}
-    if probe.frames != expected:
-        raise RuntimeError(f"void: {probe.frames} frames arrived instead of {expected}")
-    latencies = sorted(probe.latencies)
-    return {
-        "messages": count,
-        "sockets": options.sockets,
-        "frames": probe.frames,
-        "seconds": round(elapsed, 2),
-        "latency_ms": {
-            "p50": round(statistics.median(latencies) * 1000, 2),
-            "p99": round(latencies[int(len(latencies) * 0.99)] * 1000, 2),
-            "max": round(latencies[-1] * 1000, 2),
-        },
-        "logins_per_second": round(options.sockets / opening, 1),
-        "streamer_cpu_us_per_frame": round(used["ddp-streamer"] / probe.frames * 1e6, 2),
-        "streamer_bytes_per_connection": round(memory),
-        "cpu_seconds": {name: round(seconds, 2) for name, seconds in used.items()},
-        "rss_mib": {name: round(rss(pid) / 2**20, 1) for name, pid in pids.items()},
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sockets", type=int, default=1000)
-    parser.add_argument("--users", type=int, default=20)
-    parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--rate", type=int, default=20, help="messages per second")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args()
-    port = free_port()
-    with running(port) as supervisor:
-        figures = asyncio.run(measure(options, port, supervisor))
-    figures["machine"] = {
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "system": platform.platform(terse=True),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    text = json.dumps(figures, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, measure, arguments)

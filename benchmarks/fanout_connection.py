@@ -1,11 +1,12 @@
-"""What a connection of the streamer costs: CPU per frame, in bursts, and memory while idle.
+"""What a connection of the streamer costs without the rest of it: CPU per frame, memory.
 
     python -m benchmarks.fanout_connection [--clients 1000] [--idle 8000] [--rounds 5]
 
 The server runs on one core, clients that only read on another. CPU is user + system time of the
 server process divided by the frames it delivered; every frame is counted at the clients, and a
 run with a missing byte is void. The yardstick is the same process writing the same frame to the
-same sockets with bare `os.write`, in turn with the streamer's own path.
+same sockets with bare `os.write`, in turn with the streamer's own path. What the whole streamer
+costs is measured by `benchmarks.streamer`; this one is for work on the connection alone.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
 import multiprocessing
 import os
 import select
 import socket
-import statistics
 import time
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection as Pipe
@@ -27,6 +26,8 @@ from pathlib import Path
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from benchmarks.figures import Outcome, command
+from benchmarks.machine import cores
 from hubbub.ddp import messages
 from hubbub.ddp.messages import Connect, Inbound
 from hubbub.ddp.stream import stream_frame
@@ -61,10 +62,9 @@ class _Session:
         return
 
 
-def _clients(port: int, pipe: Pipe, core: int | None) -> None:
+def _clients(port: int, pipe: Pipe, core: int) -> None:
     """The other process: opens as many connections as it is told, reads, counts bytes."""
-    if core is not None:
-        os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, {core})
     poll = select.epoll()
     sockets: dict[int, socket.socket] = {}
     poll.register(pipe.fileno(), select.EPOLLIN)
@@ -133,7 +133,7 @@ def _frame() -> SharedFrame:
     return SharedFrame(stream_frame("room-messages", "GENERAL", body))
 
 
-async def _measure_fanout(bench: _Bench, clients: int, rounds: int) -> dict[str, float]:
+async def _measure_fanout(bench: _Bench, clients: int, rounds: int) -> dict[str, list[float]]:
     connections = await bench.connect(clients)
     size = len(_frame().raw)
     descriptors = [_descriptor(connection) for connection in connections]
@@ -170,7 +170,7 @@ async def _measure_fanout(bench: _Bench, clients: int, rounds: int) -> dict[str,
     for _ in range(rounds):
         for name, work in (("bare", bare), ("steady", steady), ("burst", burst)):
             figures[name].append(await bench.cpu(work, size))
-    return {name: round(statistics.median(values), 2) for name, values in figures.items()}
+    return figures
 
 
 def _descriptor(connection: Connection) -> int:
@@ -206,9 +206,9 @@ async def _server(ready: Pipe, what: str, amount: int, rounds: int) -> None:
     metrics = StreamerMetrics(CollectorRegistry())
     async with PublicListener(settings, metrics, _Session, healthy=lambda: True) as listener:
         ours, theirs = multiprocessing.Pipe()
-        cores = sorted(os.sched_getaffinity(0))
-        second = cores[1] if len(cores) > 1 else None
-        os.sched_setaffinity(0, {cores[0]})
+        first, others = cores()
+        second = min(others)
+        os.sched_setaffinity(0, first)
         reader = multiprocessing.get_context("spawn").Process(
             target=_clients, args=(listener.port, theirs, second)
         )
@@ -218,9 +218,7 @@ async def _server(ready: Pipe, what: str, amount: int, rounds: int) -> None:
             if what == "fanout":
                 ready.send(await _measure_fanout(bench, amount, rounds))
             else:
-                ready.send(
-                    {"bytes_per_idle_connection": round(await _measure_memory(bench, amount))}
-                )
+                ready.send({"idle": [await _measure_memory(bench, amount)]})
         finally:
             ours.send("stop")
             reader.join(10)
@@ -230,13 +228,9 @@ def _run(ready: Pipe, what: str, amount: int, rounds: int) -> None:
     uvloop.run(_server(ready, what, amount, rounds))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--clients", type=int, default=1000)
-    parser.add_argument("--idle", type=int, default=8000)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    found: dict[str, float] = {}
+def measure(options: argparse.Namespace) -> Outcome:
+    """See the module."""
+    outcome = Outcome()
     for what, amount in (("fanout", options.clients), ("memory", options.idle)):
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
@@ -247,12 +241,21 @@ def main() -> None:
             pass
         if not ours.poll():
             raise SystemExit(f"{what}: no result")
-        found |= ours.recv()
+        found: dict[str, list[float]] = ours.recv()
         process.join(30)
-    found["steady_to_bare"] = round(found["steady"] / found["bare"], 2)
-    found["burst_to_steady"] = round(found["burst"] / found["steady"], 2)
-    print(json.dumps(found, indent=2))
+        for name, rounds in found.items():
+            unit = "µs" if what == "fanout" else "B"
+            outcome.put(f"connection.{name}", rounds, unit)
+    outcome.ratio("connection.steady_to_bare", "connection.steady", "connection.bare")
+    outcome.ratio("connection.burst_to_steady", "connection.burst", "connection.steady")
+    return outcome
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("--idle", type=int, default=8000)
+    parser.add_argument("--rounds", type=int, default=5)
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, measure, arguments)

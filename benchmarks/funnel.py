@@ -1,6 +1,6 @@
 """How fast messages are stored: one hot room, many rooms, one huge room.
 
-    python -m benchmarks.funnel --mongo-url mongodb://127.0.0.1:27017/?replicaSet=rs0
+    python -m benchmarks.funnel [--seconds 5]
 
 Every send goes through the messaging service's own door, with real transactions (majority and
 journal) and all effects; only authorization is answered from memory. Without `--mongo-url` it
@@ -12,23 +12,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import resource
+import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any, cast
 
 import uvloop
 from pydantic import SecretStr
 
+from benchmarks.figures import Outcome, command
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.messages import NewMessage
 from hubbub.ids import UserId, random_id
+from hubbub.local import servers
 from hubbub.mongo import Database, MongoSettings, connect
 from services.messaging.service import MessagingService, assemble
 from services.messaging.settings import MessagingSettings
-from tests import servers
 
 
 class Generous:
@@ -57,18 +60,17 @@ class Result:
     cpu: float
     times: Sequence[float]
 
-    def line(self) -> str:
+    def put(self, outcome: Outcome) -> None:
+        """Add its figures."""
         ordered = sorted(self.times)
-        half, late = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
-        return (
-            f"{self.name:<34} {self.sends / self.seconds:8.0f} sends/s"
-            f"  p50 {half * 1000:6.1f} ms  p99 {late * 1000:6.1f} ms"
-            f"  max {ordered[-1] * 1000:6.1f} ms"
-            f"  {self.cpu / self.sends * 1e6:6.0f} us CPU per send"
-        )
+        prefix = f"funnel.{self.name}"
+        outcome.put(f"{prefix}.rate", self.sends / self.seconds, "per s")
+        outcome.put(f"{prefix}.p50", ordered[len(ordered) // 2] * 1000, "ms")
+        outcome.put(f"{prefix}.p99", ordered[int(len(ordered) * 0.99)] * 1000, "ms")
+        outcome.put(f"{prefix}.cpu", self.cpu / self.sends * 1e6, "µs")
 
 
-async def measure(
+async def send(
     name: str,
     service: MessagingService,
     places: Sequence[tuple[str, str]],
@@ -127,7 +129,8 @@ async def furnish(database: Database, rooms: Sequence[str], members: Sequence[st
         await database.rocketchat_subscription.insert_many(memberships[start : start + 5000])
 
 
-async def run(url: str, seconds: float) -> None:
+async def run(url: str, seconds: float) -> Outcome:
+    outcome = Outcome()
     client = connect(MongoSettings(url=SecretStr(url)), app_name="benchmark")
     name = f"benchmark_{random_id(8)}"
     database = client[name]
@@ -149,46 +152,55 @@ async def run(url: str, seconds: float) -> None:
         everywhere = [(user, room) for room in rooms for user in crowd[:4]]
         hot = [(user, "hot") for user in crowd]
         huge = [(user, "huge") for user in users[:100]]
-        await measure("warm-up", service, everywhere, senders=8, seconds=1)
-        for result in (
-            await measure("one room, 32 senders", service, hot, senders=32, seconds=seconds),
-            await measure("one room, 128 senders", service, hot, senders=128, seconds=seconds),
-            await measure(
-                "200 rooms, 32 senders", service, everywhere, senders=32, seconds=seconds
-            ),
-            await measure("200 rooms, 4 senders", service, everywhere, senders=4, seconds=seconds),
-            await measure(
-                "5000 members, 10/s, plain", service, huge, senders=1, seconds=seconds, pause=0.1
-            ),
-            await measure(
-                "5000 members, 1/s, @all",
-                service,
-                huge,
-                senders=1,
-                seconds=seconds,
-                text="@all hello",
-                pause=1.0,
-            ),
+        await send("warm-up", service, everywhere, senders=8, seconds=1)
+        for name, places, senders in (
+            ("one_room_32_senders", hot, 32),
+            ("one_room_128_senders", hot, 128),
+            ("200_rooms_32_senders", everywhere, 32),
+            ("200_rooms_4_senders", everywhere, 4),
         ):
-            print(result.line(), flush=True)
+            found = await send(name, service, places, senders=senders, seconds=seconds)
+            found.put(outcome)
+        for name, text, pause in (
+            ("5000_members_plain", "hello there", 0.1),
+            ("5000_members_all", "@all hello", 1.0),
+        ):
+            found = await send(
+                name, service, huge, senders=1, seconds=seconds, text=text, pause=pause
+            )
+            found.put(outcome)
         begin = time.perf_counter()
         await service.close()
-        print(f"effects finished {time.perf_counter() - begin:.2f} s after the last send")
+        outcome.put("funnel.effects_finished_after", time.perf_counter() - begin, "s")
         effects.cancel()
         await asyncio.wait([effects])
     finally:
         await client.drop_database(name)
         await client.close()
+    return outcome
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--mongo-url", help="a replica set to use instead of the embedded one")
+async def start(options: argparse.Namespace) -> Outcome:
+    """Run on the named server, or on one of its own."""
+    async with AsyncExitStack() as stack:
+        url = options.mongo_url
+        if not url:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hubbub-bench-")))
+            url = (await stack.enter_async_context(servers.mongo(folder))).url
+        return await run(url, options.seconds)
+
+
+def measure(options: argparse.Namespace) -> Outcome:
+    """See the module."""
+    return uvloop.run(start(options))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mongo-url", default="", help="a replica set to use instead of the embedded one"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each run")
-    arguments = parser.parse_args()
-    with nullcontext(arguments.mongo_url) if arguments.mongo_url else servers.mongo() as url:
-        uvloop.run(run(url, arguments.seconds))
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, measure, arguments)

@@ -1,7 +1,6 @@
 """How many changes one hub process turns into stored events, and what each costs.
 
-    python -m benchmarks.hub --mongo-url mongodb://127.0.0.1:27017/?replicaSet=rs0 \
-        --nats-url nats://127.0.0.1:4222
+    python -m benchmarks.hub [--events 50000] [--rate 5000] [--seconds 10]
 
 Two measurements, both through everything a hub does (change stream, decision, encoding, append,
 acknowledgement, checkpoint), with the stream's leader and its standby's lease as in production:
@@ -10,29 +9,33 @@ acknowledgement, checkpoint), with the stream's leader and its standby's lease a
 * `paced`: messages are inserted at `--rate` per second by another process while the hub runs;
   the added latency is from the change being read to its event being acknowledged.
 
-The database is dropped and the stream `HUBBUB_EVENTS` is made anew: use servers of your own.
+Without `--mongo-url` and `--nats-url` it starts the embedded servers. In servers that are named,
+the benchmark's database is dropped and the stream `HUBBUB_EVENTS` is made anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import uvloop
 from pydantic import SecretStr
 
 from benchmarks.change_stream_drivers import message
+from benchmarks.figures import Outcome, command
 from hubbub.bus import BusSettings
 from hubbub.bus.nats import NatsBus
 from hubbub.clock import SystemClock
 from hubbub.contracts.event_log import LOG_STREAM
+from hubbub.local import servers
 from hubbub.mongo import Database, MongoSettings, connect, connect_hub
 from hubbub.tasks import owned
 from hubbub.telemetry.metrics import new_registry
@@ -156,7 +159,7 @@ async def insert(options: argparse.Namespace, first: int, count: int, rate: floa
                 await asyncio.sleep(max(0.0, ahead))
 
 
-async def backlog(options: argparse.Namespace) -> None:
+async def backlog(options: argparse.Namespace, outcome: Outcome) -> None:
     """How fast a hub works off what waits for it."""
     await clean(options)
     async with hub(options) as (_, go):  # the first start only remembers where history begins
@@ -170,50 +173,67 @@ async def backlog(options: argparse.Namespace) -> None:
         first = time.perf_counter()
         await meter.reach(options.events, 300)
         wall, cpu = time.perf_counter() - first, time.process_time() - used
-    print(
-        f"backlog  {options.events} changes: {options.events / wall:.0f} events/s, "
-        f"{cpu / options.events * 1e6:.1f} us CPU per event, first after {first - began:.2f} s"
-    )
+    outcome.put("hub.backlog.rate", options.events / wall, "per s")
+    outcome.put("hub.backlog.cpu", cpu / options.events * 1e6, "µs")
+    outcome.put("hub.backlog.first_after", first - began, "s")
 
 
-async def paced(options: argparse.Namespace) -> None:
+async def paced(options: argparse.Namespace, outcome: Outcome) -> None:
     """What a hub adds to the latency at a steady rate."""
     await clean(options)
     async with hub(options) as (meter, go):
         go.set()
         await asyncio.sleep(1.5)
         count = int(options.rate * options.seconds)
-        command = [sys.executable, "-m", "benchmarks.hub", "--insert", str(count)]
-        command += ["--mongo-url", options.mongo_url, "--rate", str(options.rate)]
+        writing = [sys.executable, "-m", "benchmarks.hub", "--insert", str(count)]
+        writing += ["--mongo-url", options.mongo_url, "--rate", str(options.rate)]
         used = time.process_time()
-        writer = await asyncio.create_subprocess_exec(*command)
+        writer = await asyncio.create_subprocess_exec(*writing)
         await meter.reach(count, options.seconds + 60)
         cpu = time.process_time() - used
         await writer.wait()
     cuts = statistics.quantiles(meter.latencies, n=1000)
-    print(
-        f"paced    {options.rate:.0f} changes/s for {options.seconds:.0f} s: added latency "
-        f"p50 {cuts[499] * 1000:.1f} ms, p99 {cuts[989] * 1000:.1f} ms, "
-        f"p99.9 {cuts[998] * 1000:.1f} ms; {cpu / count * 1e6:.1f} us CPU per event"
+    for name, index in (("p50", 499), ("p99", 989), ("p999", 998)):
+        outcome.put(f"hub.paced.{name}", cuts[index] * 1000, "ms")
+    outcome.put("hub.paced.cpu", cpu / count * 1e6, "µs")
+
+
+async def run(options: argparse.Namespace) -> Outcome:
+    """Both measurements."""
+    outcome = Outcome()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hubbub-bench-")))
+        if not options.mongo_url:
+            mongo = await stack.enter_async_context(servers.mongo(folder / "mongo"))
+            options.mongo_url = mongo.url
+        if not options.nats_url:
+            nats = await stack.enter_async_context(servers.nats(folder / "nats"))
+            options.nats_url = nats.url
+        await backlog(options, outcome)
+        await paced(options, outcome)
+    outcome.notes.append(
+        f"hub: backlog of {options.events} changes; paced {options.rate:g} changes/s for "
+        f"{options.seconds:g} s; mongod, NATS and the writer on the same cores"
     )
+    return outcome
 
 
-def main() -> None:
-    """Run both measurements."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mongo-url", default=os.environ.get("HUBBUB_MONGO_URL", ""))
-    parser.add_argument("--nats-url", default=os.environ.get("HUBBUB_NATS_URL", ""))
-    parser.add_argument("--events", type=int, default=50_000)
-    parser.add_argument("--rate", type=float, default=5_000)
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--insert", type=int, help="only insert so many messages, at --rate")
-    options = parser.parse_args()
+def measure(options: argparse.Namespace) -> Outcome:
+    """See the module."""
     if options.insert:
         uvloop.run(insert(options, 0, options.insert, options.rate))
-        return
-    uvloop.run(backlog(options))
-    uvloop.run(paced(options))
+        return Outcome()
+    return uvloop.run(run(options))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mongo-url", default="", help="a replica set to use instead")
+    parser.add_argument("--nats-url", default="", help="a NATS server to use instead")
+    parser.add_argument("--events", type=int, default=50_000, help="changes of the backlog")
+    parser.add_argument("--rate", type=float, default=5_000, help="changes per second, paced")
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--insert", type=int, help="only insert so many messages, at --rate")
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, measure, arguments)

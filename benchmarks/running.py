@@ -185,12 +185,16 @@ async def _until(ready: Any, process: asyncio.subprocess.Process, log: Path, wit
     deadline = time.monotonic() + within
     while not await asyncio.to_thread(ready):
         if process.returncode is not None or time.monotonic() > deadline:
-            raise RuntimeError(log.read_text(errors="replace")[-3000:])
+            raise RuntimeError(await asyncio.to_thread(_end_of, log))
         await asyncio.sleep(0.02)
 
 
+def _end_of(log: Path) -> str:
+    return log.read_text(errors="replace")[-3000:]
+
+
 def _said_ready(output: Path) -> bool:
-    return b"Ctrl-C stops everything" in output.read_bytes()
+    return b"Ctrl-C stops everything" in output.read_bytes().partition(b"Hubbub is ready")[2]
 
 
 def _ready(ops_port: int) -> bool:

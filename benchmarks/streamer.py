@@ -36,6 +36,8 @@ from benchmarks.stand_ins import EVERYBODY, rooms_of, token, user_id
 _BURST = 20  # events
 _BURST_GAP = 0.005 / _BURST  # seconds: all of a burst within 5 ms
 _BURSTS = 5
+_REST = 0.1  # seconds between two looks of the load generator while CPU is measured
+_CLOSE_LOOK = 0.001
 _NO_PING = "3600"  # seconds; heartbeats would be in the bytes of whoever is measured longest
 _CONNECT = Step(['{"msg":"connect","version":"1","support":["1"]}'], '"msg":"connected"')
 _LOGIN = Step(
@@ -70,12 +72,18 @@ class Round:
 
 
 async def delivered(
-    one: Candidate, sockets: int, first: int, events: int, work: Callable[[], Awaitable[None]]
+    one: Candidate,
+    sockets: int,
+    first: int,
+    events: int,
+    work: Awaitable[None],
+    *,
+    rest: float = _REST,
 ) -> Round:
     """Measure `work`, which delivers `events` numbered from `first`. Raises: Void."""
-    await one.load.reset(MARK, lazy=True)
+    await one.load.reset(MARK, rest=rest)
     cpu, load_cpu = cpu_seconds(one.pid), cpu_seconds(one.load.pid)
-    await work()
+    await work
     count = await one.load.wait(events * sockets)
     frames = events * sockets
     cpu, load_cpu = cpu_seconds(one.pid) - cpu, cpu_seconds(one.load.pid) - load_cpu
@@ -183,26 +191,24 @@ async def fan_out(options: argparse.Namespace, outcome: Outcome) -> None:
         found: dict[str, list[Round]] = {}
         first = 1
         for turn in range(options.rounds + 1):
+            # The first round warms up, and shows how many frames share a write.
+            rest = _REST if turn else _CLOSE_LOOK
             for one in candidates:
-                deliver = one.deliver(first, events, gap)
-                result = await delivered(one, sockets, first, events, _once(deliver))
+                work = one.deliver(first, events, gap)
+                result = await delivered(one, sockets, first, events, work, rest=rest)
                 first += events
-                if turn:  # the first round warms up
-                    found.setdefault(one.name, []).append(result)
+                found.setdefault(one.name, []).append(result)
             hubbub, burst = candidates[0], _BURST * _BURSTS
-            result = await delivered(
-                hubbub, sockets, first, burst, _once(in_bursts(hubbub, first, options.pause))
-            )
+            work = in_bursts(hubbub, first, options.pause)
+            result = await delivered(hubbub, sockets, first, burst, work, rest=rest)
             first += burst
-            if turn:
-                found.setdefault("hubbub_burst", []).append(result)
+            found.setdefault("hubbub_burst", []).append(result)
         compiled = candidates[0].load.compiled
+    for name in ("hubbub", "hubbub_burst"):
+        outcome.put(f"fanout.{name}.frames_per_read", found[name][0].frames_per_read, "frames")
+    found = {name: results[1:] for name, results in found.items()}
     for name, results in found.items():
         outcome.put(f"fanout.{name}.cpu_per_frame", [one.cpu_us for one in results], "µs")
-    own = found["hubbub"]
-    outcome.put("fanout.hubbub.frames_per_read", [one.frames_per_read for one in own], "frames")
-    per_burst = [one.frames_per_read for one in found["hubbub_burst"]]
-    outcome.put("fanout.hubbub_burst.frames_per_read", per_burst, "frames")
     for peer in ("send_loop", "node_ws", "node_ws_send"):
         over, under = "fanout.hubbub.cpu_per_frame", f"fanout.{peer}.cpu_per_frame"
         outcome.ratio(f"fanout.hubbub_to_{peer}", over, under)
@@ -317,10 +323,6 @@ def _people(count: int) -> dict[str, list[str]]:
         "user": [user_id(number) for number in range(count)],
         **rooms,
     }
-
-
-def _once(work: Awaitable[None]) -> Callable[[], Awaitable[None]]:
-    return lambda: work
 
 
 async def everything(options: argparse.Namespace) -> Outcome:

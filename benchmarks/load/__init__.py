@@ -7,8 +7,8 @@ Orders and answers are lines of JSON:
             `steps`: sends texts, waits for `count` messages that hold a text. `{name}` in a text
             is replaced by the connection's own value, `names[name][number % length]`
 * `script`  all connections run more steps
-* `reset`   count from now on the `changed` messages that hold `mark`; `lazy`: rest a millisecond
-            between two looks, which makes reading much cheaper and times useless
+* `reset`   count from now on the `room-messages` events that hold `mark`; `rest`: so many
+            seconds between two looks, which makes reading cheaper and times useless
 * `await`   wait until `frames` of them arrived; what arrived (`Count`)
 * `talk`    send `count` messages at `rate` per second from `senders`; where the text holds
             `{stamp}` goes the time, by which arrivals are timed; wait for `frames`; `Count`
@@ -164,14 +164,14 @@ class Generator:
         """Every connection runs `steps`; the seconds that it took. Raises: Void."""
         return await self._run("script", steps, names, parallel, within, "", 0)
 
-    async def reset(self, mark: str, *, lazy: bool = False) -> None:
-        """Count from now on the `changed` messages that hold `mark`.
+    async def reset(self, mark: str, *, rest: float = 0.0) -> None:
+        """Count from now on the `room-messages` events that hold `mark`.
 
         Args:
-            lazy: look once a millisecond. Every frame is counted, with less CPU: neither are the
-                servers charged for waking the reader up. Not for timing.
+            rest: seconds between two looks. Every frame is counted, with less CPU, and servers
+                are not charged for waking the reader up. Not for timing.
         """
-        await self._ask({"order": "reset", "mark": mark, "lazy": lazy})
+        await self._ask({"order": "reset", "mark": mark, "rest": rest})
 
     async def wait(self, frames: int, within: float = 20.0) -> Count:
         """Wait for so many; what arrived."""

@@ -24,6 +24,9 @@ const handshake = "GET /websocket HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n
 	"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
 	"Sec-WebSocket-Version: 13\r\n\r\n"
 
+// Of what arrives only messages are counted: the same text comes again in the changed room.
+const counted = `{"msg":"changed","collection":"stream-room-messages"`
+
 const stampDigits = 19 // nanoseconds since 1970
 
 type step struct {
@@ -41,7 +44,7 @@ type order struct {
 	Steps    []step              `json:"steps"`
 	Names    map[string][]string `json:"names"`
 	Mark     string              `json:"mark"`
-	Lazy     bool                `json:"lazy"`
+	Rest     float64             `json:"rest"`
 	Frames   int                 `json:"frames"`
 	Senders  []int               `json:"senders"`
 	Rate     float64             `json:"rate"`
@@ -62,13 +65,13 @@ type connection struct {
 type load struct {
 	epoll       int
 	connections []*connection
-	byFd        map[int]*connection
+	byFd        []*connection // index: file descriptor
 	steps       []step
 	names       map[string][]string
 	underWay    int
 	failures    []string
 	mark        []byte
-	lazy        bool
+	rest        time.Duration
 	frames      int
 	reads       int
 	closed      int
@@ -84,7 +87,6 @@ func main() {
 	must(err)
 	l := &load{
 		epoll:  epoll,
-		byFd:   map[int]*connection{},
 		buffer: make([]byte, 1<<20),
 		events: make([]syscall.EpollEvent, 1024),
 	}
@@ -127,8 +129,8 @@ func (l *load) watch(fd int) {
 
 // poll handles what is readable; whether an order is among it.
 func (l *load) poll(milliseconds int) bool {
-	if l.lazy {
-		pause := syscall.Timespec{Nsec: 1_000_000}
+	if l.rest > 0 {
+		pause := syscall.NsecToTimespec(int64(l.rest))
 		syscall.Nanosleep(&pause, nil)
 	}
 	n, err := syscall.EpollWait(l.epoll, l.events, milliseconds)
@@ -142,7 +144,7 @@ func (l *load) poll(milliseconds int) bool {
 			ordered = true
 			continue
 		}
-		if c := l.byFd[int(event.Fd)]; c != nil {
+		if c := l.byFd[event.Fd]; c != nil {
 			l.read(c)
 		}
 	}
@@ -170,7 +172,7 @@ func (l *load) answer(line []byte) {
 	case "script":
 		result = l.script(o)
 	case "reset":
-		l.lazy = o.Lazy
+		l.rest = time.Duration(o.Rest * 1e9)
 		l.reset(o.Mark)
 		result = map[string]any{}
 	case "await":
@@ -204,6 +206,9 @@ func (l *load) open(o order) map[string]any {
 		must(syscall.SetNonblock(fd, true))
 		c := &connection{fd: fd, number: first + index}
 		l.connections = append(l.connections, c)
+		for fd >= len(l.byFd) {
+			l.byFd = append(l.byFd, nil)
+		}
 		l.byFd[fd] = c
 		l.watch(fd)
 		l.write(c, []byte(fmt.Sprintf(handshake, o.Address)))
@@ -378,7 +383,7 @@ func (l *load) lost(c *connection, reason string) {
 	}
 	c.closed = true
 	l.closed++
-	delete(l.byFd, c.fd)
+	l.byFd[c.fd] = nil
 	syscall.Close(c.fd)
 	l.fail(c, reason)
 }
@@ -414,9 +419,9 @@ func (l *load) read(c *connection) {
 		}
 	}
 	now := time.Now().UnixNano()
-	counted := l.frames
+	before := l.frames
 	rest := l.parse(c, data, now)
-	if l.frames > counted {
+	if l.frames > before {
 		l.reads++
 	}
 	if len(rest) > 0 {
@@ -465,7 +470,7 @@ func (l *load) arrived(c *connection, head byte, payload []byte, now int64) {
 		l.frame(c, 0x8a, payload)
 		return
 	}
-	if len(l.mark) > 0 && bytes.HasPrefix(payload, []byte(`{"msg":"changed"`)) {
+	if len(l.mark) > 0 && bytes.HasPrefix(payload, []byte(counted)) {
 		if at := bytes.Index(payload, l.mark); at >= 0 {
 			c.frames++
 			c.size += len(payload)

@@ -19,6 +19,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+# Of what arrives only messages are counted: the same text comes again in the changed room.
+_COUNTED = b'{"msg":"changed","collection":"stream-room-messages"'
 _STAMP_DIGITS = 19  # nanoseconds since 1970
 _LEAST_STAMP = 10**18
 _READ = 1 << 20  # bytes
@@ -54,7 +56,7 @@ class Load:
         self.under_way = 0
         self.failures: list[str] = []
         self.mark = b""
-        self.lazy = False
+        self.rest = 0.0  # seconds
         self.frames = self.reads = self.closed = self.errors = 0
         self.latencies: list[int] = []
 
@@ -73,7 +75,7 @@ class Load:
             for line in lines:
                 order = json.loads(line)
                 if order["order"] == "reset":
-                    self.lazy = order.get("lazy", False)
+                    self.rest = order.get("rest", 0.0)
                     self.reset(order.get("mark", ""))
                     answer: dict[str, Any] = {}
                 else:
@@ -82,8 +84,8 @@ class Load:
 
     def poll(self, seconds: float) -> bool:
         """Handle what is readable; whether an order is among it."""
-        if self.lazy:
-            time.sleep(0.001)
+        if self.rest:
+            time.sleep(self.rest)
         ordered = False
         for descriptor, _ in self.epoll.poll(seconds):
             if descriptor == 0:
@@ -314,7 +316,7 @@ class Load:
         if kind == 0x9:
             self.write(connection, _frame(0x8A, payload))
             return
-        if self.mark and payload.startswith(b'{"msg":"changed"'):
+        if self.mark and payload.startswith(_COUNTED):
             at = payload.find(self.mark)
             if at >= 0:
                 connection.frames += 1

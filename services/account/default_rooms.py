@@ -12,6 +12,7 @@ from typing import Protocol
 
 from hubbub.errors import HubbubError
 from hubbub.ids import UserId
+from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
 from services.account.metrics import AccountMetrics
 
@@ -72,7 +73,9 @@ class DefaultRooms:
         retry = _RETRY_PAUSE
         while True:
             self._wanted.clear()
-            if await self.join_pending():
+            all_joined = await self.join_pending()
+            heed_cancellation()
+            if all_joined:
                 retry = _RETRY_PAUSE
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_PAUSE):

@@ -25,6 +25,7 @@ from hubbub.ids import UserId, hash_token, login_token
 from hubbub.mongo import Database
 from hubbub.runtime import CannotStart, Process
 from hubbub.settings import SiteSettings, load
+from hubbub.tasks import heed_cancellation, owned
 from hubbub.telemetry.log import get_logger
 from hubbub.workspace_settings import WorkspaceSettings
 from services.account import profile
@@ -356,6 +357,7 @@ class AccountService(Account):
             else:
                 if users:
                     log.info("tokens_cleaned", users=users)
+            heed_cancellation()
             await asyncio.sleep(self._settings.cleanup_interval)
 
     async def close(self) -> None:
@@ -391,18 +393,12 @@ async def run(process: Process) -> None:
         )
         try:
             await service.prepare(administrator)
-            async with asyncio.TaskGroup() as tasks:
-                background = [
-                    tasks.create_task(service.default_rooms.run(), name="default_rooms"),
-                    tasks.create_task(service.clean_up(), name="clean_up"),
-                ]
+            async with owned(service.default_rooms.run(), service.clean_up()):
                 await bus.serve(service)
                 process.health.ready()
                 log.info("service_ready", bcrypt_cost=settings.bcrypt_cost)
                 await process.stopping.wait()
                 await bus.drain()
-                for task in background:
-                    task.cancel()
         except AdministratorImpossible as error:
             raise CannotStart(str(error)) from None
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -28,6 +27,7 @@ from hubbub.ids import UserId
 from hubbub.mongo import Database
 from hubbub.runtime import Process
 from hubbub.settings import load
+from hubbub.tasks import owned
 from hubbub.telemetry.log import get_logger
 from hubbub.workspace_settings import WorkspaceSettings
 from services.presence.domain import MAX_TEXT, own_presence
@@ -263,19 +263,13 @@ async def run(process: Process) -> None:
         try:
             await service.prepare()
             await leases.start()
-            async with asyncio.TaskGroup() as tasks:
-                background = [
-                    tasks.create_task(service.writer.run(), name="write_connections"),
-                    tasks.create_task(service.settler.run(), name="settle"),
-                ]
+            async with owned(service.writer.run(), service.settler.run()):
                 await bus.serve(service)
                 # Only now: it asks streamers to call us.
-                background.append(tasks.create_task(service.vigil.run(), name="vigil"))
-                process.health.ready()
-                log.info("service_ready", offline_grace=settings.offline_grace)
-                await process.stopping.wait()
-                await bus.drain()
-                for task in background:
-                    task.cancel()
+                async with owned(service.vigil.run()):
+                    process.health.ready()
+                    log.info("service_ready", offline_grace=settings.offline_grace)
+                    await process.stopping.wait()
+                    await bus.drain()
         finally:
             await service.close()

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from hubbub.errors import HubbubError
 from hubbub.ids import UserId
+from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
 from services.presence.domain import Decision, Session, User, decide, frame
 from services.presence.metrics import PresenceMetrics
@@ -68,6 +69,7 @@ class Settler:
             except HubbubError as error:
                 log.warning("presence_not_settled", reason=type(error).__name__)
                 settled = 0
+            heed_cancellation()
             if settled:
                 continue  # what changed meanwhile is due already
             try:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from hubbub.clock import Clock
 from hubbub.errors import HubbubError
+from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
 from services.presence.instances import Heard, Instances
 from services.presence.metrics import PresenceMetrics
@@ -102,6 +103,7 @@ class Vigil:
         """Watch, until cancelled."""
         while True:
             await self.look()
+            heed_cancellation()
             await self._clock.sleep(_PAUSE)
 
     async def look(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from hubbub.errors import HubbubError, Unavailable
+from hubbub.tasks import heed_cancellation
 from services.presence.store.pipelines import Change
 from services.presence.store.sessions import MongoSessionStore
 
@@ -64,6 +65,7 @@ class Writer:
         """Write, until cancelled; what then waits is refused as unavailable."""
         try:
             while True:
+                heed_cancellation()
                 await self._filled.wait()
                 await self._write_batch()
                 if not self._waiting:

@@ -71,8 +71,14 @@ class Collections:
         except (CollectionInvalid, OperationFailure) as error:
             if isinstance(error, OperationFailure) and error.code != 48:  # NamespaceExists
                 raise
-            if options:
+            # Changing a collection waits for every open transaction on it, also for one whose
+            # owner was killed, and everybody else then waits behind it: only if there is need.
+            if options and not await self._has(name, options):
                 await self.database.command("collMod", name, **options)
+
+    async def _has(self, name: str, options: dict[str, Any]) -> bool:
+        found = await (await self.database.list_collections(filter={"name": name})).to_list()
+        return all(one["options"].items() >= options.items() for one in found)
 
     async def _expire_trash(self, seconds: int) -> None:
         try:

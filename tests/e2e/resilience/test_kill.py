@@ -17,6 +17,8 @@ UNNOTICED = 3.0  # seconds; an outage that others hide costs less than this, on 
 
 LINGER = 2.0  # seconds; missing events are looked for within two
 
+MIDDLE = 0.3  # seconds that the database stands still, so that the kill hits a transaction
+
 KILLED = (
     "account",
     "authorization",
@@ -56,3 +58,22 @@ async def test_everybody_talks_again(
     if name in HIDDEN:
         assert cost.undisturbed is not None
         assert cost.undisturbed <= UNNOTICED
+
+
+async def test_a_transaction_loses_its_owner(
+    hubbub: Hubbub, people: People, rows: list[Costs]
+) -> None:
+    """What messaging had begun when it was killed does not stop the room for long."""
+    async with conversation(hubbub, people) as talk:
+        (mongod,), (old,) = hubbub.pids("mongod"), hubbub.pids("messaging")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(hubbub.freeze(mongod, MIDDLE))
+            await asyncio.sleep(MIDDLE / 2)
+            hubbub.signal(old, signal.SIGKILL)
+        await hubbub.replaced("messaging", old)
+        await talk.lasts(LINGER)
+        cost = await talk.end("kill -9 messaging in a transaction")
+    rows.append(cost)
+
+    assert cost.longest <= PROMISE
+    assert cost.unanswered <= PROMISE

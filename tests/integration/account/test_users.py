@@ -19,6 +19,7 @@ from hubbub.contracts.documents import Paging
 from hubbub.contracts.events import SettingsChanged
 from hubbub.errors import BadRequest, HubbubError, Invalid, NotAllowed
 from hubbub.ids import UserId
+from hubbub.tasks import owned
 from services.account.registration import AdministratorImpossible
 from services.account.service import AccountService
 from services.account.settings import AdministratorSettings
@@ -219,12 +220,8 @@ async def test_background_task_joins(server: Server) -> None:
     server.messaging.away = True
     service = await server.replica(ADMINISTRATOR)
     server.messaging.away = False
-    task = asyncio.create_task(service.default_rooms.run())
-    try:
+    async with owned(service.default_rooms.run()):
         await eventually(lambda: server.messaging.joined)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 # -- made by administrators ----------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 import nats
 import pytest
 from pydantic import SecretStr
+from pymongo.errors import OperationFailure
 
 from hubbub import mongo
 from hubbub.local import servers
@@ -19,6 +20,8 @@ from hubbub.local.programs import CannotStart, free_port
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
+
+_NO_SUCH_TRANSACTION = 251
 
 
 def client(url: str) -> mongo.Client:
@@ -42,6 +45,30 @@ async def test_mongo_is_a_replica_set_that_survives_another_port(tmp_path: Path)
                 assert await collection.count_documents({}) == start + 1
             finally:
                 await connection.close()
+
+
+async def test_what_a_vanished_client_began_is_undone_soon(tmp_path: Path) -> None:
+    """A transaction whose owner was killed holds back others for seconds, not for a minute."""
+    async with servers.mongo(tmp_path) as server:
+        vanished, other = client(server.url), client(server.url)
+        mine, theirs = vanished["test"]["soup"], other["test"]["soup"]
+        try:
+            await theirs.insert_one({"_id": "tomato"})
+            session = vanished.start_session()
+            await session.start_transaction()
+            await mine.update_one({}, {"$set": {"by": "vanished"}}, session=session)
+            # Nothing of it is told to the server: so does a killed process end.
+
+            async with asyncio.timeout(9):
+                await theirs.update_one({}, {"$set": {"by": "other"}})
+            assert await theirs.find_one() == {"_id": "tomato", "by": "other"}
+            with pytest.raises(OperationFailure) as caught:
+                await session.commit_transaction()
+            assert caught.value.code == _NO_SUCH_TRANSACTION
+            await session.end_session()
+        finally:
+            await vanished.close()
+            await other.close()
 
 
 async def test_nats_has_jetstream(tmp_path: Path) -> None:

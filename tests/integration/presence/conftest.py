@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from hubbub.clock import FakeClock
 from hubbub.contracts.presence import ConnectionRecord, Status
 from hubbub.ids import UserId
 from hubbub.mongo import Database
+from hubbub.tasks import owned
 from services.presence.metrics import PresenceMetrics
 from services.presence.service import PresenceService
 from services.presence.settings import PresenceSettings
@@ -111,12 +111,10 @@ class Cluster:
         )
         replica = Replica(service, leases, self.frames)
         await service.prepare()
-        writing = asyncio.create_task(service.writer.run())
         try:
-            yield replica
+            async with owned(service.writer.run()):
+                yield replica
         finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
             await service.close()
 
     async def user(self, user_id: str, **fields: Any) -> None:

@@ -29,6 +29,7 @@ from hubbub.local.programs import (
 HOST = "127.0.0.1"
 START_DEADLINE = 60.0  # seconds; a first start on a slow disk writes its files
 STOP_DEADLINE = 5.0  # seconds until a server that does not end is killed
+_TRANSACTION_LIFETIME = 4  # seconds; MongoDB looks every half of it
 _POLL_INTERVAL = 0.05  # seconds
 _ATTEMPTS = 5  # ports tried, should somebody take the free one before the server does
 _LOG_TAIL = 5  # lines of a log that an error repeats
@@ -86,6 +87,9 @@ async def mongo(
             "--wiredTigerCacheSizeGB", str(cache_megabytes / 1024),
             "--oplogSize", "1024",
             "--setParameter", "diagnosticDataCollectionEnabled=false",
+            # What a killed process has begun holds its locks until then; no transaction of ours
+            # takes so long. MongoDB's own limit is a minute.
+            "--setParameter", f"transactionLifetimeLimitSeconds={_TRANSACTION_LIFETIME}",
             # With nobody to take over, waiting before a shutdown serves nobody.
             "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
         ]  # fmt: skip
