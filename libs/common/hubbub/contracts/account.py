@@ -103,9 +103,12 @@ class PersonalToken(Frozen):
 class Account(Contract, Protocol, name="account"):
     """Login, tokens and users."""
 
-    @action(timeout=10.0, running=256, waiting=8192)
+    @action(idempotent=True, timeout=10.0, running=256, waiting=8192)
     async def login(self, parameters: dict[str, Any], address: str = "") -> LoginResult:
         """Sign in by any of the supported variants.
+
+        A login that reached an instance which died is offered to another one. Should the first
+        have worked, its token is one that nobody knows, and expires; a resumed token is the same.
 
         Args:
             parameters: the first element of a DDP `login`, or the body of REST `login`:
