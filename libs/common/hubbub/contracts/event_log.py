@@ -1,7 +1,8 @@
 """The event log: where stream events travel and what their headers mean.
 
-The stream-hub publishes each event once, on `hubbub.v1.event-log.<audience>`. JetStream stores
-it and republishes it on `hubbub.v1.live.<audience>`, where streamers listen. What is never
+The leading stream-hub appends each event once, on `hubbub.v1.append.<epoch>.<audience>`. JetStream
+stores it as `hubbub.v1.event-log.<audience>`, if the epoch is still the leader's, and republishes it
+on `hubbub.v1.live.<audience>`, where streamers listen. What is never
 stored (typing, presence) travels on `hubbub.v1.ephemeral.<audience>`: who may write there can
 forge a typing notice, never a message.
 
