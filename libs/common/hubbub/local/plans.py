@@ -28,6 +28,8 @@ LAPTOP = {
     "HUBBUB_STREAMER_DRAIN_PATIENCE": "2",
     "HUBBUB_MESSAGING_DRAIN_TIMEOUT": "1",
     # Whoever develops a bot here should meet its own limits, not ours; 0 switches one off.
+    "HUBBUB_STREAMER_RATE_ADDRESS": "0",
+    "HUBBUB_STREAMER_RATE_USER": "0",
     "HUBBUB_STREAMER_RATE_CONNECTION": "0",
     "HUBBUB_STREAMER_RATE_USER_METHOD": "0",
     "HUBBUB_STREAMER_RATE_CONNECTION_METHOD": "0",
