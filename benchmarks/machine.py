@@ -16,7 +16,7 @@ from hubbub.local.programs import CannotStart, find_mongod, find_nats_server, fr
 
 __all__ = [
     "CACHE", "ROOT", "cores", "cpu_seconds", "describe", "free_port", "load_now", "on_cores",
-    "open_files", "rss_bytes",
+    "open_files", "rss_bytes", "write_calls",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +42,12 @@ def cpu_seconds(pid: int) -> float:
         pass
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def write_calls(pid: int) -> int:
+    """How often the process called `write` or `writev` so far; `send` is not among them."""
+    counters = Path(f"/proc/{pid}/io").read_text()
+    return int(counters.split("syscw:")[1].split()[0])
 
 
 def rss_bytes(pid: int) -> int:

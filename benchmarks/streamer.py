@@ -28,7 +28,7 @@ import uvloop
 from benchmarks import peers
 from benchmarks.figures import Outcome, command
 from benchmarks.load import Generator, Step, Void
-from benchmarks.machine import cores, cpu_seconds, free_port, open_files, rss_bytes
+from benchmarks.machine import cores, cpu_seconds, free_port, open_files, rss_bytes, write_calls
 from benchmarks.publishing import MARK, Publisher, expected, publisher, template
 from benchmarks.running import Broker, broker, service
 from benchmarks.stand_ins import EVERYBODY, rooms_of, token, user_id
@@ -38,6 +38,7 @@ _BURST_GAP = 0.005 / _BURST  # seconds: all of a burst within 5 ms
 _BURSTS = 5
 _REST = 0.1  # seconds between two looks of the load generator while CPU is measured
 _CLOSE_LOOK = 0.001
+_SINGLE = 0.98  # writes per frame, at least, when every event is written on its own
 _NO_PING = "3600"  # seconds; heartbeats would be in the bytes of whoever is measured longest
 _CONNECT = Step(['{"msg":"connect","version":"1","support":["1"]}'], '"msg":"connected"')
 _LOGIN = Step(
@@ -69,6 +70,8 @@ class Round:
     cpu_us: float
     load_cpu_us: float
     frames_per_read: float
+    writes_per_frame: float
+    """0 for who uses `send`."""
 
 
 async def delivered(
@@ -82,7 +85,7 @@ async def delivered(
 ) -> Round:
     """Measure `work`, which delivers `events` numbered from `first`. Raises: Void."""
     await one.load.reset(MARK, rest=rest)
-    cpu, load_cpu = cpu_seconds(one.pid), cpu_seconds(one.load.pid)
+    cpu, load_cpu, writes = cpu_seconds(one.pid), cpu_seconds(one.load.pid), write_calls(one.pid)
     await work
     count = await one.load.wait(events * sockets)
     frames = events * sockets
@@ -90,7 +93,12 @@ async def delivered(
     wanted = {expected(one.payload, first, events): sockets}
     if count.closed or dict(count.kinds) != wanted:
         raise Void(f"{one.name}: {count.frames} of {frames} frames, {dict(count.kinds)}")
-    return Round(cpu / frames * 1e6, load_cpu / frames * 1e6, count.frames / max(1, count.reads))
+    return Round(
+        cpu_us=cpu / frames * 1e6,
+        load_cpu_us=load_cpu / frames * 1e6,
+        frames_per_read=count.frames / max(1, count.reads),
+        writes_per_frame=(write_calls(one.pid) - writes) / frames,
+    )
 
 
 async def in_bursts(one: Candidate, first: int, pause: float) -> None:
@@ -209,6 +217,11 @@ async def fan_out(options: argparse.Namespace, outcome: Outcome) -> None:
     found = {name: results[1:] for name, results in found.items()}
     for name, results in found.items():
         outcome.put(f"fanout.{name}.cpu_per_frame", [one.cpu_us for one in results], "µs")
+    for name in ("hubbub", "hubbub_burst"):
+        writes = [one.writes_per_frame for one in found[name]]
+        outcome.put(f"fanout.{name}.writes_per_frame", writes, "writes")
+    if min(one.writes_per_frame for one in found["hubbub"]) < _SINGLE:
+        outcome.notes.append("not proven: in a round of single events some shared a write")
     for peer in ("send_loop", "node_ws", "node_ws_send"):
         over, under = "fanout.hubbub.cpu_per_frame", f"fanout.{peer}.cpu_per_frame"
         outcome.ratio(f"fanout.hubbub_to_{peer}", over, under)
