@@ -25,7 +25,7 @@ class Route(Enum):
     NONE = auto()
 
 
-_SOCKJS_SESSION = re.compile(r"/sockjs/[^/.]{1,64}/[^/.]{1,128}/websocket")
+_SOCKJS_SESSION = re.compile(r"/sockjs/[^/.]{1,64}/[^/]{1,128}/websocket")
 _FIXED = {
     "/websocket": Route.RAW,
     "/sockjs/websocket": Route.RAW,

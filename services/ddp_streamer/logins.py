@@ -160,7 +160,9 @@ class Logins:
             self._routes.release(audience)
             return
         if session.person is not None:
+            former = session.person.user_id
             self.leave(session, answer=True)
+            session.send(messages.removed("users", former))
         session.hashed_token = result.hashed_token
         session.personal_token = result.personal
         session.document = {key: result.user[key] for key in _OWN_FIELDS if key in result.user}

@@ -395,6 +395,8 @@ class Router:
             self._tell_ready(session, sub, plan, wish)
         elif session.main_presence == sub.id:
             self._tell_ready(session, sub, plan, wish)
+        elif (before := session.subscriptions.get(sub.id)) is not None:
+            session.end(before)
         else:
             session.send(messages.nosub(sub.id))
         delta = wish.presence_delta

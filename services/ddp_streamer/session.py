@@ -250,6 +250,8 @@ class Session:
                 self._unsub(sub_id)
             case Connect():
                 self.send(messages.connected(self.secret_id))
+            case Refused(kind="sub"):
+                self._refuse_sub(message.id, message.error)
             case Refused():
                 for answer in message.answer():
                     self.send(answer)
@@ -359,7 +361,7 @@ class Session:
         except AnonymousRefusal:
             self._park(work, sub)
         except HubbubError as error:
-            self.send(messages.nosub(sub.id, error))
+            self._refuse_sub(sub.id, error)
         return True
 
     async def _run_sub(self, work: Work, sub: Sub) -> None:
@@ -375,7 +377,7 @@ class Session:
         except Exception as failure:
             error = _unexpected(sub.name, failure)
         if error is not None and not work.cancelled:
-            self.send(messages.nosub(sub.id, error))
+            self._refuse_sub(sub.id, error)
 
     def activate(self, sub: Sub, plan: Plan | None) -> Subscription:
         """The subscription is open from now on. One of the same id is replaced."""
@@ -453,7 +455,7 @@ class Session:
         loop = asyncio.get_running_loop()
         young = loop.time() - self._opened_at < self._limits.park_age
         if not (young or self._logins) or self.connection.closed:
-            self.send(messages.nosub(sub.id, not_allowed()))
+            self._refuse_sub(sub.id, not_allowed())
             return
         if self._parked is None:
             self._parked = {}
@@ -475,7 +477,7 @@ class Session:
             self._parked[sub_id] = work, None  # judged when that login is decided
         else:
             del self._parked[sub_id]
-            self.send(messages.nosub(sub_id, not_allowed()))
+            self._refuse_sub(sub_id, not_allowed())
 
     def _settle_parked(self) -> None:
         """A login was decided: judge again, or give up what waited for nothing else."""
@@ -484,7 +486,7 @@ class Session:
             self._queue.extendleft(reversed(parked))
         elif not self._logins:
             for work in self._unpark(overdue=True):
-                self.send(messages.nosub(work.message.id, not_allowed()))
+                self._refuse_sub(work.message.id, not_allowed())
 
     def _unpark(self, overdue: bool | None) -> list[Work]:
         """Take out what is parked: all, or only what has waited its time."""
@@ -504,7 +506,14 @@ class Session:
             self.send(messages.result_error(message.id, error))
             self.send(messages.updated(message.id))
         else:
-            self.send(messages.nosub(message.id, error))
+            self._refuse_sub(message.id, error)
+
+    def _refuse_sub(self, sub_id: Id, error: HubbubError) -> None:
+        """There is no such subscription: from now on an earlier one of that id is none either."""
+        before = self.subscriptions.pop(sub_id, None)
+        if before is not None:
+            self._handlers.ended(self, before)
+        self.send(messages.nosub(sub_id, error))
 
 
 def _digest(sub: Sub) -> bytes:

@@ -91,8 +91,6 @@ class StreamerSettings(Settings):
     login_hold_seconds: float = Field(default=120.0, ge=0)
     """Seconds a login that cannot be decided (account service away) is held before the client is
     told; some clients never log in again after an error."""
-    session_resume_seconds: float = Field(default=86_400.0, ge=0)
-    """Seconds for which the id of a session brings back who was logged in; 0: never."""
 
     # --- events ---
     linger_seconds: float = Field(default=30.0, ge=0)

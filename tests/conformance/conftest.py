@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -17,8 +18,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from pymongo import AsyncMongoClient
 
 from hubbub.ids import random_id
+from hubbub.mongo import Database
 from tests.conformance.ddp import Ddp, opened
 from tests.conformance.rest import Rest, User
 
@@ -43,6 +46,18 @@ class Running:
     @property
     def websocket(self) -> str:
         return self.url.replace("http", "ws", 1) + "/websocket"
+
+    @property
+    def data(self) -> Path:
+        """Its data folder. Skips the test for a Hubbub that somebody else started."""
+        if self.folder is None:
+            pytest.skip("this Hubbub was not started by the tests")
+        return self.folder / "data"
+
+    def address(self, of: str) -> str:
+        """The address of its database (`mongo_url`) or broker (`nats_url`)."""
+        found: str = json.loads((self.data / "running.json").read_text())[of]
+        return found
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +117,13 @@ def _wait_until_it_answers(running: Running, process: subprocess.Popen[bytes], l
             return
         time.sleep(0.1)
     raise AssertionError(f"it did not start:\n{log.read_text(errors='replace')[-6000:]}")
+
+
+@pytest.fixture
+async def database(hubbub: Running) -> AsyncIterator[Database]:
+    """Its database, for what other programs write there."""
+    async with AsyncMongoClient[dict[str, object]](hubbub.address("mongo_url")) as client:
+        yield client.get_default_database()
 
 
 @pytest.fixture

@@ -19,6 +19,9 @@ Frame = dict[str, Any]
 
 _CONNECT = {"msg": "connect", "version": "1", "support": ["1", "pre2", "pre1"]}
 
+SESSIONS: set[str] = set()
+"""Every session id that a client of this run was given: credentials, found nowhere else."""
+
 
 class CallFailed(Exception):
     """A `result` or `nosub` with an error."""
@@ -94,6 +97,7 @@ class Ddp:
         await self.send({**_CONNECT, **offered})
         connected = await self.wait(msg="connected")
         self.session = connected["session"]
+        SESSIONS.add(self.session)
         return self.session
 
     async def answer(self, call_id: Any, within: float = 15.0) -> Frame:

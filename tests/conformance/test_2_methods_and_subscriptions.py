@@ -189,6 +189,22 @@ async def test_024_the_same_id_twice(sign_in: SignIn, ana: User) -> None:
     assert [message["_id"] for message in seen] == [first]
 
 
+async def test_024_a_refusal_ends_what_had_that_id(sign_in: SignIn, ana: User) -> None:
+    """`nosub` is the end for the client, so nothing may come any more."""
+    client = await sign_in(ana)
+    await client.subscribe("stream-room-messages", "GENERAL", False, id="same")
+    refused = {"msg": "sub", "id": "same", "name": "stream-room-messages", "params": ["none"]}
+    await client.send(refused)
+    assert (await client.wait(msg="nosub", id="same"))["error"]["error"] == "not-allowed"
+    unheard = await client.call("sendMessage", {"rid": "GENERAL", "msg": "unheard"})
+    await client.subscribe("stream-room-messages", "GENERAL", False, id="other")
+    heard = await client.call("sendMessage", {"rid": "GENERAL", "msg": "heard"})
+    await client.event("room-messages", "GENERAL", lambda m: m["_id"] == heard["_id"])
+
+    seen = {message["_id"] for message, *_ in client.events("room-messages", "GENERAL")}
+    assert unheard["_id"] not in seen
+
+
 async def test_025_two_ids_for_one_event(sign_in: SignIn, ana: User) -> None:
     """One frame per event and socket; one id may go."""
     client = await sign_in(ana)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Any
 
+import bcrypt
 import pytest
 
+from hubbub.ids import random_id
+from hubbub.mongo import Database
 from tests.conformance.conftest import Anonymous, SignIn
 from tests.conformance.ddp import CallFailed
 from tests.conformance.rest import Rest, User
@@ -36,12 +40,14 @@ async def test_030_every_way_to_log_in(anonymous: Anonymous, ana: User) -> None:
 
 
 async def test_030_a_second_login_as_somebody_else(sign_in: SignIn, ana: User, bo: User) -> None:
-    """The former user's subscriptions end."""
+    """The former user's subscriptions end, and so does what the client has of that account."""
     client = await sign_in(ana)
     subscription = await client.subscribe("stream-notify-user", f"{ana.id}/message", False)
     await client.login(bo.username, bo.password)
 
     await client.wait(msg="nosub", id=subscription)
+    await client.wait(msg="removed", collection="users", id=ana.id)
+    await client.wait(msg="added", collection="users", id=bo.id)
     await client.subscribe("stream-notify-user", f"{bo.id}/message", False)
 
 
@@ -62,6 +68,47 @@ async def test_032_rest_takes_the_same_token(rest: Rest, sign_in: SignIn, ana: U
     same = User(ana.id, ana.username, ana.password, client.token)
 
     assert (await rest.get("me", same))["_id"] == ana.id
+
+
+async def test_033_accounts_that_a_tool_wrote(anonymous: Anonymous, database: Database) -> None:
+    """The official load tester puts its users straight into the database, with ready hashes."""
+    name = f"rocketchat.internal.admin.{random_id(6).lower()}"
+    hashed = bcrypt.hashpw(digest("performance")["digest"].encode(), bcrypt.gensalt(10))
+    assert hashed.startswith(b"$2b$10$")
+    now = datetime.now(UTC).isoformat()
+    await database["users"].insert_one(
+        {
+            "_id": f"{name}-id",
+            "createdAt": now,
+            "services": {
+                "password": {"bcrypt": hashed.decode()},
+                "email2fa": {"enabled": False},
+                "resume": {"loginTokens": []},
+            },
+            "username": name,
+            "emails": [{"address": f"{name}@example.org", "verified": False}],
+            "type": "user",
+            "status": "offline",
+            "active": True,
+            "_updatedAt": now,
+            "roles": ["user"],
+            "name": name,
+            "lastLogin": now,
+            "statusConnection": "offline",
+            "utcOffset": 0,
+            "__rooms": ["GENERAL"],
+        }
+    )
+    client = await anonymous()
+    with pytest.raises(CallFailed) as caught:
+        await client.login(name, "another")
+
+    assert caught.value.code == 403
+    result = await client.login(name, "performance")
+    assert result["id"] == f"{name}-id"
+    again = await anonymous()
+    assert (await again.call("login", {"resume": result["token"]}))["id"] == f"{name}-id"
+    assert isinstance(await again.call("subscriptions/get"), list)
 
 
 async def test_034_wrong_user_and_wrong_password_look_alike(
@@ -157,6 +204,43 @@ async def test_038_only_the_revoked_session_ends(rest: Rest, sign_in: SignIn, an
     assert first.events("notify-user", f"{ana.id}/force_logout")
     await second.settle()
     assert await second.call("license:isEnterprise") is False
+
+
+async def test_039_guessing_is_stopped(
+    anonymous: Anonymous, database: Database, ana: User, bo: User
+) -> None:
+    """The eleventh attempt is refused whatever it says; when the time is over the right one
+    works. Nobody else notices."""
+    codes: list[Any] = []
+    client = await anonymous()
+    for _ in range(10):
+        with pytest.raises(CallFailed) as caught:
+            await client.login(ana.username, "a guess")
+        codes.append(caught.value.code)
+    with pytest.raises(CallFailed) as caught:
+        await client.login(ana.username, ana.password)
+
+    assert codes == [403] * 10
+    assert caught.value.code == "error-login-blocked-for-user"
+    assert caught.value.error["reason"] == "Login has been temporarily blocked For User"
+    other = await anonymous()
+    await other.login(bo.username, bo.password)
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    blocks = database["hubbub_login_failures"]
+    moved = await blocks.update_many(
+        {"blockedUntil": {"$gt": datetime.now(UTC)}}, {"$set": {"blockedUntil": long_ago}}
+    )
+    assert moved.modified_count == 1
+    assert (await client.login(ana.username, ana.password))["id"] == ana.id
+
+
+async def test_072_accounts_are_not_made_this_way(anonymous: Anonymous) -> None:
+    """The old method of account frameworks has its own refusal."""
+    client = await anonymous()
+    with pytest.raises(CallFailed) as caught:
+        await client.call("createUser", {"username": "x", "email": "x@example.org"})
+
+    assert (caught.value.code, caught.value.error["reason"]) == (403, "Signups forbidden")
 
 
 async def test_072_nobody_signed_in(anonymous: Anonymous) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from hubbub.ids import random_id
+from hubbub.mongo import Database
 from tests.conformance.conftest import Anonymous, SignIn
 from tests.conformance.ddp import CallFailed, Ddp
 from tests.conformance.rest import Rest, User
@@ -57,6 +61,36 @@ async def test_041_new_edited_and_deleted_messages(
     await b.event("room-messages", room_id, lambda m: ":tada:" in m.get("reactions", {}))
     await a.call("deleteMessage", {"_id": sent, "rid": room_id})
     assert await b.event("notify-room", f"{room_id}/deleteMessage") == [{"_id": sent}]
+
+
+async def test_042_what_is_not_sent(
+    rest: Rest, database: Database, sign_in: SignIn, ana: User, bo: User
+) -> None:
+    """Hidden and imported messages, and system messages that the room does not want."""
+    room_id = await group(rest, ana, bo)
+    b = await sign_in(bo)
+    await b.subscribe("stream-room-messages", room_id, False)
+    await b.subscribe("stream-room-messages", "__my_messages__", False)
+    hidden = {"$set": {"sysMes": ["uj"]}}
+    await database["rocketchat_room"].update_one({"_id": room_id}, hidden)
+    now = datetime.now(UTC)
+    plain = {
+        "rid": room_id,
+        "msg": "x",
+        "ts": now,
+        "u": {"_id": ana.id, "username": ana.username},
+        "_updatedAt": now,
+    }
+    wanted = {"_id": random_id(), "t": "ul", **plain}
+    for extra in ({"_hidden": True}, {"imported": "slack"}, {"t": "uj"}):
+        silent: dict[str, Any] = {"_id": random_id(), **plain, **extra}
+        await database["rocketchat_message"].insert_one(silent)
+    await database["rocketchat_message"].insert_one(wanted)
+
+    for key in (room_id, "__my_messages__"):
+        await b.event("room-messages", key, lambda m, *_: m["_id"] == wanted["_id"])
+        seen = [m["_id"] for m, *_ in b.events("room-messages", key) if m["rid"] == room_id]
+        assert seen == [wanted["_id"]]
 
 
 async def test_043_strangers_are_refused(
@@ -188,6 +222,77 @@ async def test_046_and_047_membership_and_room_events(
     assert set(removed) <= {"_id", "rid", "u", "t"}
 
 
+async def test_048_the_own_account(
+    database: Database, sign_in: SignIn, ana: User, bo: User
+) -> None:
+    """Changes come under MongoDB's dotted names; what is secret does not come, nor what is
+    another's."""
+    a = await sign_in(ana)
+    key = f"{ana.id}/userData"
+    await a.subscribe("stream-notify-user", key, False)
+    some = {"$set": {"settings.preferences": {"hideRoles": True}}}
+    await database["users"].update_many({"_id": {"$in": [ana.id, bo.id]}}, some)
+    for user in (bo, ana):
+        for change in (
+            {"$set": {"services.password.reset": {"token": "secret"}}},
+            {"$push": {"services.resume.loginTokens": {"hashedToken": random_id(), "when": 0}}},
+            {"$set": {"services.email.verificationTokens": ["secret"]}},
+            {"$set": {"settings.preferences.sidebarViewMode": user.username, "e2e.key": "secret"}},
+        ):
+            await database["users"].update_one({"_id": user.id}, change)
+    await database["users"].update_one({"_id": ana.id}, {"$unset": {"settings.preferences": 1}})
+    (gone,) = await a.event("notify-user", key, lambda told: told.get("unset"))
+
+    assert gone["unset"] == {"settings.preferences": 1}
+    told = [change for (change,) in a.events("notify-user", key)]
+    (chosen,) = [
+        change for change in told if "settings.preferences.sidebarViewMode" in change["diff"]
+    ]
+    assert chosen["type"] == "updated"
+    assert chosen["id"] == ana.id
+    assert chosen["diff"]["settings.preferences.sidebarViewMode"] == ana.username
+    assert {change["id"] for change in told} == {ana.id}
+    about_streams = [text for text in a.texts if "stream-notify-user" in text]
+    for secret in ("services", "secret", "loginTokens", "bcrypt", bo.username):
+        assert not any(secret in text for text in about_streams)
+
+
+async def test_049_a_mention_is_a_notification(
+    rest: Rest, sign_in: SignIn, ana: User, bo: User
+) -> None:
+    """For who is mentioned, and for nobody else; a refusal is an ephemeral message."""
+    room_id = await group(rest, ana, bo)
+    name = (await rest.get("groups.info", ana, roomId=room_id))["group"]["name"]
+    a, b = await sign_in(ana), await sign_in(bo)
+    for client, user in ((a, ana), (b, bo)):
+        await client.subscribe("stream-notify-user", f"{user.id}/notification", False)
+        await client.subscribe("stream-notify-user", f"{user.id}/message", False)
+    sent = await send(a, room_id, f"@{bo.username} look")
+    (notice,) = await b.event("notify-user", f"{bo.id}/notification")
+
+    assert set(notice) - {"duration"} == {"title", "text", "payload"}
+    assert isinstance(notice["title"], str)
+    assert isinstance(notice["text"], str)
+    assert notice["payload"] == {
+        "_id": sent,
+        "rid": room_id,
+        "sender": {"_id": ana.id, "username": ana.username, "name": ana.username.title()},
+        "type": "p",
+        "name": name,
+        "message": {"msg": f"@{bo.username} look"},
+    }
+    await a.call("removeUserFromRoom", {"rid": room_id, "username": bo.username})
+    with pytest.raises(CallFailed):
+        await send(b, room_id, "am I still here?")
+    (shown,) = await b.event("notify-user", f"{bo.id}/message")
+    assert {"_id", "rid", "msg", "ts", "_updatedAt", "u", "private", "groupable"} <= set(shown)
+    assert (shown["u"]["_id"], shown["private"], shown["groupable"]) == ("rocket.cat", True, False)
+    assert isinstance(shown["ts"]["$date"], int)
+    await a.settle()
+    assert not a.events("notify-user", f"{ana.id}/notification")
+    assert not a.events("notify-user", f"{ana.id}/message")
+
+
 async def test_050_typing_reaches_the_others(
     rest: Rest, sign_in: SignIn, ana: User, bo: User, cy: User
 ) -> None:
@@ -209,6 +314,28 @@ async def test_050_typing_reaches_the_others(
         assert client.events("notify-room", f"{room_id}/typing") == [[ana.username, True]]
     await a.settle()
     assert not a.events("notify-room", activity)
+
+
+async def test_051_a_deletion_names_the_message(
+    rest: Rest, sign_in: SignIn, ana: User, bo: User
+) -> None:
+    """Nothing but its id; and who listens for whole histories being pruned is served."""
+    room_id = await group(rest, ana, bo)
+    a, b = await sign_in(ana), await sign_in(bo)
+    await b.subscribe("stream-notify-room", f"{room_id}/deleteMessageBulk", False)
+    await b.subscribe("stream-notify-room", f"{room_id}/deleteMessage", False)
+    await b.subscribe("stream-room-messages", room_id, False)
+    sent = await send(a, room_id, "wrong room")
+    await b.event("room-messages", room_id)
+    b.texts.clear()
+    await a.call("deleteMessage", {"_id": sent, "rid": room_id})
+    await b.event("notify-room", f"{room_id}/deleteMessage")
+    await b.settle()
+
+    assert [text for text in b.texts if "pong" not in text] == [
+        '{"msg":"changed","collection":"stream-notify-room","id":"id","fields":{"eventName":'
+        f'"{room_id}/deleteMessage","args":[{{"_id":"{sent}"}}]}}}}'
+    ]
 
 
 async def test_052_watching_presence(
@@ -244,6 +371,35 @@ async def test_053_logged_events_need_a_login(anonymous: Anonymous) -> None:
 
     with pytest.raises(CallFailed):
         await client.subscribe("stream-notify-logged", "roles-change", False)
+
+
+async def test_054_public_settings_are_for_everybody(
+    database: Database, anonymous: Anonymous
+) -> None:
+    """Without a login; a private or hidden one never."""
+    client = await anonymous()
+    await client.subscribe("stream-notify-all", "public-settings-changed", False)
+    settings = database["rocketchat_settings"]
+    private = {"_id": f"Test_Secret_{random_id()}", "value": "secret", "type": "string"}
+    await settings.insert_one({**private, "public": False})
+    await settings.update_one({"_id": private["_id"]}, {"$set": {"value": "more secret"}})
+    hidden = {"_id": f"Test_Hidden_{random_id()}", "value": "secret", "public": True}
+    await settings.insert_one({**hidden, "hidden": True, "type": "string"})
+    shown = {"_id": f"Test_Shown_{random_id()}", "value": 1, "public": True, "type": "int"}
+    await settings.insert_one(dict(shown))
+    await settings.update_one({"_id": shown["_id"]}, {"$set": {"value": 2}})
+    await settings.delete_many({"_id": {"$in": [s["_id"] for s in (private, hidden, shown)]}})
+    key = "public-settings-changed"
+    await client.event("notify-all", key, lambda kind, s: s["value"] == 2)
+    await client.settle()
+
+    told = [(kind, s) for kind, s in client.events("notify-all", key) if "Test_" in s["_id"]]
+    assert told[:2] == [
+        ("inserted", {"_id": shown["_id"], "value": 1}),
+        ("updated", {"_id": shown["_id"], "value": 2}),
+    ]
+    assert {s["_id"] for _, s in told} == {shown["_id"]}
+    assert not any("secret" in text for text in client.texts)
 
 
 async def test_056_nobody_writes_to_others(sign_in: SignIn, ana: User, bo: User) -> None:
@@ -282,3 +438,44 @@ async def test_058_one_order_for_all(rest: Rest, sign_in: SignIn, ana: User, bo:
         orders.append([m["_id"] for m in messages])
     assert len(orders[0]) == 60
     assert all(order == orders[0] for order in orders)
+
+
+async def test_097_a_touched_date_is_no_news(
+    rest: Rest, database: Database, sign_in: SignIn, ana: User
+) -> None:
+    """Of each stream the only frame is the one of the real change that follows."""
+    room_id = await group(rest, ana)
+    a = await sign_in(ana)
+    streams = {
+        ("notify-user", f"{ana.id}/rooms-changed"): "rocketchat_room",
+        ("room-data", room_id): "rocketchat_room",
+        ("notify-user", f"{ana.id}/subscriptions-changed"): "rocketchat_subscription",
+        ("notify-user", f"{ana.id}/userData"): "users",
+        ("roles", "roles"): "rocketchat_roles",
+        ("notify-logged", "permissions-changed"): "rocketchat_permissions",
+        ("notify-all", "public-settings-changed"): "rocketchat_settings",
+    }
+    for stream, key in streams:
+        await a.subscribe(f"stream-{stream}", key, False)
+    await a.settle()
+    a.frames.clear()
+    mark = random_id()
+    news: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "rocketchat_room": ({"_id": room_id}, {"topic": mark}),
+        "rocketchat_subscription": ({"rid": room_id}, {"prid": mark}),
+        "users": ({"_id": ana.id}, {"settings.mark": mark}),
+        "rocketchat_roles": ({"_id": "bot"}, {"mark": mark}),
+        "rocketchat_permissions": ({"_id": "view-logs"}, {"mark": mark}),
+        "rocketchat_settings": ({"_id": "Site_Name"}, {"value": mark}),
+    }
+    for collection, (query, _) in news.items():
+        touched = await database[collection].update_one(
+            query, {"$set": {"_updatedAt": datetime.now(UTC)}}
+        )
+        assert touched.modified_count == 1
+    for collection, (query, change) in news.items():
+        await database[collection].update_one(query, {"$set": change})
+
+    for stream, key in streams:
+        await a.event(stream, key, lambda *args: mark in str(args))
+        assert len(a.events(stream, key)) == 1, (stream, key, a.events(stream, key))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from hubbub.ids import random_id
+from hubbub.mongo import Database
 from tests.conformance.conftest import SignIn
 from tests.conformance.ddp import CallFailed
 from tests.conformance.rest import Rest, User
@@ -275,3 +277,72 @@ async def test_073_methods_through_rest(rest: Rest, ana: User) -> None:
     message = {"msg": "method", "id": "9", "method": "public-settings/get", "params": []}
     body = await rest.post("method.callAnon/public-settings%2Fget", message=json.dumps(message))
     assert isinstance(json.loads(body["message"])["result"], list)
+
+
+async def test_074_documents_that_a_tool_wrote(
+    database: Database, rest: Rest, sign_in: SignIn, ana: User, bo: User
+) -> None:
+    """Dates as text, `sysMes` as a boolean, nobody as creator: readable through both doors, and
+    usable like any other room."""
+    room_id, now = f"lt-{random_id()}", datetime.now(UTC).isoformat()
+    await database["rocketchat_room"].insert_one(
+        {
+            "_id": room_id,
+            "fname": room_id,
+            "_updatedAt": now,
+            "customFields": {},
+            "name": room_id,
+            "t": "c",
+            "msgs": 0,
+            "usersCount": 2,
+            "u": {"_id": "", "username": ""},
+            "ts": now,
+            "ro": False,
+            "default": False,
+            "sysMes": True,
+        }
+    )
+    await database["rocketchat_subscription"].insert_many(
+        [
+            {
+                "_id": random_id(),
+                "open": True,
+                "alert": False,
+                "unread": 0,
+                "userMentions": 0,
+                "groupMentions": 0,
+                "ts": now,
+                "rid": room_id,
+                "name": room_id,
+                "fname": room_id,
+                "t": "c",
+                "u": {"_id": user.id, "username": user.username},
+                "_updatedAt": now,
+                "ls": now,
+            }
+            for user in (ana, bo)
+        ]
+    )
+    a, b = await sign_in(ana), await sign_in(bo)
+    room = next(room for room in await a.call("rooms/get", {}) if room["_id"] == room_id)
+    mine = next(s for s in await a.call("subscriptions/get", {}) if s["rid"] == room_id)
+    assert (room["sysMes"], room["usersCount"]) == (True, 2)
+    assert (mine["open"], mine["unread"]) == (True, 0)
+    assert (await rest.get("rooms.info", ana, roomId=room_id))["room"]["_id"] == room_id
+    assert (await rest.get("channels.history", ana, roomId=room_id))["messages"] == []
+    await b.subscribe("stream-room-messages", room_id, False)
+    await b.subscribe("stream-notify-user", f"{bo.id}/subscriptions-changed", False)
+
+    sent = await send(a, room_id, f"@{bo.username} hello")
+    await b.event("room-messages", room_id, lambda m: m["_id"] == sent)
+    await b.event(
+        "notify-user",
+        f"{bo.id}/subscriptions-changed",
+        lambda _, s: s["rid"] == room_id and s["unread"] == 1,
+    )
+    await b.call("readMessages", room_id)
+    history = await b.call("loadHistory", room_id, None, 20)
+    assert [message["_id"] for message in history["messages"]] == [sent]
+    everybody = await b.call("getUsersOfRoom", room_id, True)
+    assert {user["_id"] for user in everybody["records"]} == {ana.id, bo.id}
+    await b.call("leaveRoom", room_id)

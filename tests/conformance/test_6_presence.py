@@ -60,3 +60,24 @@ async def test_076_offline_only_after_the_grace_time(
     await becomes(rest, bo, ana, "offline", within=20)
     codes = [frame["fields"]["args"][0][1] for frame in b.all(collection="stream-user-presence")]
     assert codes == [0]
+
+
+async def test_078_a_text_alone_is_told_and_nothing_twice(
+    sign_in: SignIn, ana: User, bo: User
+) -> None:
+    """What did not change is no news."""
+    a, b = await sign_in(ana), await sign_in(bo)
+    await b.subscribe("stream-user-presence", "", {"added": [ana.id]})
+    for status, text in (
+        ("busy", "a"),
+        ("busy", "a"),
+        ("busy", "b"),
+        ("busy", "b"),
+        ("busy", "end"),
+    ):
+        await a.call("setUserStatus", status, text)
+        told = [ana.username, 3, text]
+        await b.event("user-presence", ana.id, lambda args, told=told: args == told)
+    busy = [args for (args,) in b.events("user-presence", ana.id) if args[1] == 3]
+
+    assert busy == [[ana.username, 3, text] for text in ("a", "b", "end")]

@@ -273,6 +273,23 @@ async def test_presence_by_deltas(town: World) -> None:
     assert client.heard("user-presence", "ann") == []
 
 
+async def test_an_id_that_is_ended_by_a_presence_delta_hears_nothing_more(town: World) -> None:
+    town.room("R1", "bob")
+    client = await town.client("bob")
+    await client.subscribed("user-presence", "", {})
+    used = await client.subscribed("room-messages", "R1")
+    await client.send(
+        msg="sub", id=used, name="stream-user-presence", params=["", {"added": ["ann"]}]
+    )
+    assert await client.ended(used) == {"msg": "nosub", "id": used}
+    await town.hub.message("R1", "unheard")
+    other = await client.subscribed("room-messages", "R1")
+    await town.hub.message("R1", "heard")
+    await client.hears("room-messages", "R1")
+    assert client.texts("R1") == ["heard"]
+    assert other != used
+
+
 async def test_revoking_one_token_closes_only_its_socket(town: World) -> None:
     kept = await town.client("bob", "kept")
     gone = await town.client("bob", "gone")

@@ -41,6 +41,7 @@ GOOD = {
         ("/sockjs/000/abc/htmlfile", Route.NONE),
         ("/sockjs/000/abc/jsonp", Route.NONE),
         ("/sockjs/iframe.html", Route.NONE),
+        ("/sockjs/000/any.session/websocket", Route.SOCKJS),
         ("/sockjs/0.0/abc/websocket", Route.NONE),
         ("/sockjs//abc/websocket", Route.NONE),
         ("/sockjs/" + "x" * 65 + "/abc/websocket", Route.NONE),

@@ -171,9 +171,11 @@ async def test_a_refused_login_is_refused_at_once(desk: Desk) -> None:
 
 async def test_another_user_on_the_same_socket_takes_its_place(desk: Desk) -> None:
     desk.account.tokens["other"] = "ann"
-    session, _ = await desk.signed_in()
+    session, socket = await desk.signed_in()
     await desk.logins.login(session, login("other"))
     assert session.user_id == "ann"
+    shown = [(frame["msg"], frame["id"]) for frame in socket.sent]
+    assert shown == [("added", "bob"), ("removed", "bob"), ("added", "ann")]
     assert desk.routes.held == {user_audience("ann"): 1}
     assert desk.fanout.people.get("bob") is None
 

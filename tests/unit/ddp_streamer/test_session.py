@@ -381,3 +381,29 @@ async def test_a_refused_message_is_answered_without_running(
     b.session.on_message(Refused("sub", "s", "x", not_allowed()))
     assert b.answers == [("result", "1", 400), ("updated", "1"), ("nosub", "s", "not-allowed")]
     assert b.handlers.running == []
+
+
+async def test_a_refusal_ends_an_earlier_subscription_of_that_id(
+    bench: Callable[..., Bench],
+) -> None:
+    b = bench()
+    for sub_id in ("now", "later", "malformed"):
+        b.sub(sub_id)
+    rule = Rule("user", 1, 60, frozenset({"user"}))
+    b.handlers.limit = Excess(rule, 2.5)
+    b.sub("now")
+    b.handlers.limit = None
+    b.session.on_message(Refused("sub", "malformed", "x", not_allowed()))
+
+    async def refuse(session: Session, work: Work) -> None:
+        raise not_allowed()
+
+    b.handlers.subs = refuse
+    b.sub("later", "stream-y")
+    await b.says(
+        ("nosub", "now", "too-many-requests"),
+        ("nosub", "malformed", "not-allowed"),
+        ("nosub", "later", "not-allowed"),
+    )
+    assert b.session.subscriptions == {}
+    assert {ended.id for ended in b.handlers.ended_subs} == {"now", "later", "malformed"}

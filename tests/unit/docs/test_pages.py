@@ -33,7 +33,9 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_every_make_target_that_a_page_names_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     named = {
-        target for page in PAGES for target in re.findall(r"`?make ([a-z][a-z-]+)", page.read_text())
+        target
+        for page in PAGES
+        for target in re.findall(r"`?make ([a-z][a-z-]+)", page.read_text())
     }
     commands = {
         target

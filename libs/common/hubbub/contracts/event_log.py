@@ -1,10 +1,10 @@
 """The event log: where stream events travel and what their headers mean.
 
-The leading stream-hub appends each event once, on `hubbub.v1.append.<epoch>.<audience>`. JetStream
-stores it as `hubbub.v1.event-log.<audience>`, if the epoch is still the leader's, and republishes it
-on `hubbub.v1.live.<audience>`, where streamers listen. What is never
-stored (typing, presence) travels on `hubbub.v1.ephemeral.<audience>`: who may write there can
-forge a typing notice, never a message.
+The leading stream-hub appends each event once, on `hubbub.v1.append.<epoch>.<audience>`.
+JetStream stores it as `hubbub.v1.event-log.<audience>`, if the epoch is still the leader's, and
+republishes it on `hubbub.v1.live.<audience>`, where streamers listen. What is never stored
+(typing, presence) travels on `hubbub.v1.ephemeral.<audience>`: who may write there can forge a
+typing notice, never a message.
 
 An *audience* is who may be concerned, and is one subject: grouping by audience and not by
 stream keeps a streamer's subscriptions few.

@@ -407,6 +407,12 @@ async def register_user(call: Call, account: NewAccount) -> str:
     )
 
 
+@method("createUser", anonymous=True)
+async def create_user(call: Call) -> Nothing:
+    """Not offered: accounts are made by `registerUser`."""
+    raise NotAllowed("Signups forbidden", code=403)
+
+
 @method("setUsername")
 async def set_username(call: Call, username: Username) -> str:
     """Choose a username."""
