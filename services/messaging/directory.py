@@ -32,8 +32,7 @@ class Directory:
         for room in (await rooms.one(name_or_id), await rooms.by_name(name_or_id)):
             if room is not None and await self._may_access(user_id, room):
                 return RoomId(str(room["_id"]))
-        found = await self._desk.store.users.by_username([name_or_id])
-        other = found.get(name_or_id)
+        other = (await self._desk.store.users.named([name_or_id])).get(name_or_id)
         if other is not None:
             ids = sorted({user_id, other.user_id})
             direct = await self._desk.store.places.direct_among(ids)

@@ -7,12 +7,11 @@ judged by what the transaction of the send sees.
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
+from hubbub.cache import Cache, LoadMany
 from hubbub.clock import Clock
 from hubbub.contracts.authorization import Authorization
 from hubbub.ids import RoomId, UserId
@@ -23,89 +22,25 @@ from services.messaging.store import Store
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-_REMEMBERED = 10_000  # entries of each kind
+_REMEMBERED: Final = 10_000  # entries of each kind
+_ALL: Final = "all"  # the one key where a whole collection is remembered
 
 
-class Memory(Generic[K, V]):
-    """A bounded memory of loaded values with an age limit.
+class _Absent(Exception):
+    """There is no such thing. Not remembered: it may exist in a moment."""
 
-    Those who ask for the same key at the same time share one load. A value that was dropped
-    while it was being loaded is handed out once and not kept.
-    """
 
-    def __init__(
-        self,
-        load: Callable[[K], Awaitable[V]],
-        *,
-        ttl: float,
-        clock: Clock,
-        size: int = _REMEMBERED,
-    ) -> None:
-        self._load = load
-        self._ttl = ttl
-        self._clock = clock
-        self._size = size
-        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
-        self._loading: dict[K, asyncio.Future[V]] = {}
+def _one_by_one(load: Callable[[K], Awaitable[V | None]]) -> LoadMany[K, V]:
+    async def loaded(keys: list[K]) -> dict[K, V]:
+        found = {}
+        for key in keys:
+            value = await load(key)
+            if value is None:
+                raise _Absent
+            found[key] = value
+        return found
 
-    async def get(self, key: K) -> V:
-        """The value, at most `ttl` seconds old."""
-        entry = self._entries.get(key)
-        if entry is not None and self._clock.monotonic() < entry[0]:
-            return entry[1]
-        running = self._loading.get(key)
-        if running is not None:
-            # If who loads gives up, this one loads for itself.
-            try:
-                return await asyncio.shield(running)
-            except asyncio.CancelledError:
-                if not running.cancelled():
-                    raise
-                return await self._load(key)
-        return await self._load_shared(key)
-
-    def drop(self, key: K) -> None:
-        """Forget one entry."""
-        self._entries.pop(key, None)
-        self._loading.pop(key, None)
-
-    def drop_if(self, condition: Callable[[K], bool]) -> None:
-        """Forget the entries whose key meets a condition."""
-        for key in [key for key in (*self._entries, *self._loading) if condition(key)]:
-            self.drop(key)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
-        self._loading.clear()
-
-    async def _load_shared(self, key: K) -> V:
-        shared: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-        self._loading[key] = shared
-        try:
-            value = await self._load(key)
-        except BaseException as error:
-            if isinstance(error, Exception):
-                shared.set_exception(error)
-                shared.exception()  # seen: there may be nobody who waits
-            else:
-                shared.cancel()
-            raise
-        else:
-            shared.set_result(value)
-            # What does not exist is asked for again: it may exist in a moment.
-            if self._loading.get(key) is shared and value is not None:
-                self._keep(key, value)
-            return value
-        finally:
-            if self._loading.get(key) is shared:
-                del self._loading[key]
-
-    def _keep(self, key: K, value: V) -> None:
-        self._entries[key] = (self._clock.monotonic() + self._ttl, value)
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+    return loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +53,7 @@ class Watcher:
 
 
 class Facts:
-    """The memories of one process."""
+    """The caches of one process. Close them."""
 
     def __init__(
         self,
@@ -131,27 +66,30 @@ class Facts:
     ) -> None:
         self._store = store
         self._authorization = authorization
-        self._people: Memory[str, Person | None] = Memory(store.users.person, ttl=ttl, clock=clock)
-        self._rooms: Memory[str, dict[str, Any] | None] = Memory(
-            self._load_room, ttl=ttl, clock=clock
+
+        def cache(load: Callable[[K], Awaitable[V | None]], max_age: float) -> Cache[K, V]:
+            return Cache(_one_by_one(load), max_age=max_age, size=_REMEMBERED, clock=clock)
+
+        self._people: Cache[str, Person] = cache(store.users.person, ttl)
+        self._rooms: Cache[str, dict[str, Any]] = cache(self._load_room, ttl)
+        self._rights: Cache[tuple[str, str], frozenset[str]] = cache(self._load_rights, ttl)
+        self._watchers: Cache[str, tuple[Watcher, ...]] = cache(self._load_watchers, ttl)
+        self._settings: Cache[str, tuple[Rules, Mapping[str, Any]]] = cache(
+            self._load_settings, settings_ttl
         )
-        self._rights: Memory[tuple[str, str], frozenset[str]] = Memory(
-            self._load_rights, ttl=ttl, clock=clock
-        )
-        self._watchers: Memory[str, tuple[Watcher, ...]] = Memory(
-            self._load_watchers, ttl=ttl, clock=clock
-        )
-        self._settings: Memory[None, tuple[Rules, Mapping[str, Any]]] = Memory(
-            self._load_settings, ttl=settings_ttl, clock=clock
-        )
+
+    async def close(self) -> None:
+        """Stop what is being loaded."""
+        for cache in (self._people, self._rooms, self._rights, self._watchers, self._settings):
+            await cache.close()
 
     async def person(self, user_id: str) -> Person | None:
         """A user, None when there is none."""
-        return await self._people.get(user_id)
+        return await _if_any(self._people, user_id)
 
     async def room(self, room_id: str) -> dict[str, Any] | None:
-        """Type, name and access rules of a room; not its numbers."""
-        return await self._rooms.get(room_id)
+        """Type, name and access rules of a room; not its numbers. Not to be changed."""
+        return await _if_any(self._rooms, room_id)
 
     async def sending_rights(self, user_id: str, room_id: str) -> frozenset[str]:
         """Which permissions of `RIGHTS` a user holds in a room."""
@@ -163,35 +101,35 @@ class Facts:
 
     async def rules(self) -> Rules:
         """The workspace settings that rules depend on."""
-        return (await self._settings.get(None))[0]
+        return (await self._settings.get(_ALL))[0]
 
     async def setting(self, setting_id: str) -> Any:
         """The value of a setting, None when there is none."""
-        return (await self._settings.get(None))[1].get(setting_id)
+        return (await self._settings.get(_ALL))[1].get(setting_id)
 
     def forget_user(self, user_id: str) -> None:
         """A user changed."""
-        self._people.drop(user_id)
-        self._rights.drop_if(lambda key: key[0] == user_id)
+        self._people.forget(user_id)
+        self._rights.forget_if(lambda key: key[0] == user_id)
 
     def forget_room(self, room_id: str) -> None:
         """A room changed."""
-        self._rooms.drop(room_id)
-        self._watchers.drop(room_id)
-        self._rights.drop_if(lambda key: key[1] == room_id)
+        self._rooms.forget(room_id)
+        self._watchers.forget(room_id)
+        self._rights.forget_if(lambda key: key[1] == room_id)
 
     def forget_membership(self, user_id: str, room_id: str) -> None:
         """A membership began, ended or changed its roles."""
-        self._rights.drop((user_id, room_id))
-        self._watchers.drop(room_id)
+        self._rights.forget((user_id, room_id))
+        self._watchers.forget(room_id)
 
     def forget_rights(self) -> None:
         """Roles or permissions changed."""
-        self._rights.clear()
+        self._rights.forget_all()
 
     def forget_settings(self) -> None:
         """A setting changed."""
-        self._settings.clear()
+        self._settings.forget_all()
 
     async def _load_room(self, room_id: str) -> dict[str, Any] | None:
         room = await self._store.rooms.one(room_id)
@@ -227,6 +165,13 @@ class Facts:
             )
         return tuple(watchers)
 
-    async def _load_settings(self, _: None) -> tuple[Rules, Mapping[str, Any]]:
+    async def _load_settings(self, _: str) -> tuple[Rules, Mapping[str, Any]]:
         values = await self._store.workspace.values()
         return rules_of(values), values
+
+
+async def _if_any(cache: Cache[K, V], key: K) -> V | None:
+    try:
+        return await cache.get(key)
+    except _Absent:
+        return None

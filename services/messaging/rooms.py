@@ -177,10 +177,12 @@ class Places:
 
     async def _members(self, creator: Person, room: NewRoom) -> list[Person]:
         """Who a new room begins with; unknown names are skipped."""
-        wanted = list(dict.fromkeys(name for name in room.members if name != creator.username))
-        found = await self._desk.store.users.by_username(wanted)
-        members = [found[name] for name in wanted if name in found]
-        return members if room.exclude_self else [creator, *members]
+        found = await self._desk.store.users.named(room.members)
+        # Two spellings of a name are one person.
+        members = {one.user_id: one for name in room.members if (one := found.get(name))}
+        members.pop(creator.user_id, None)
+        others = list(members.values())
+        return others if room.exclude_self else [creator, *others]
 
     async def _existing(self, name: str, wanted: NewRoom, user_id: str) -> dict[str, Any]:
         """The room that holds the name, if this is a repeat of the call that made it."""
@@ -271,12 +273,12 @@ class Places:
         self._desk.facts.forget_membership(person.user_id, room_id)
 
     async def _people(self, usernames: Sequence[str]) -> list[Person]:
-        """Users by username, in order. Raises: UserNotFound: one is unknown."""
-        found = await self._desk.store.users.by_username(usernames)
+        """Users by username, in order, each once. Raises: UserNotFound: one is unknown."""
+        found = await self._desk.store.users.named(usernames)
         missing = [name for name in usernames if name not in found]
         if missing:
             raise UserNotFound("Invalid user", details={"username": missing[0]})
-        return [found[name] for name in dict.fromkeys(usernames)]
+        return list({found[name].user_id: found[name] for name in usernames}.values())
 
     async def _room(self, room_id: str) -> dict[str, Any]:
         room = await self._desk.store.rooms.one(room_id)

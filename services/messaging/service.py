@@ -79,6 +79,7 @@ class MessagingService(
         drain = self._desk.settings.drain_timeout
         await self._desk.funnel.close(drain / 2)
         await self._desk.effects.flush(drain / 2)
+        await self._desk.facts.close()
 
     @listen(UserChanged, to="all")
     async def on_user_changed(self, event: UserChanged) -> None:

@@ -108,6 +108,11 @@ class Cache(Generic[K, V]):
         self._entries.pop(key, None)
         self._flights.pop(key, None)
 
+    def forget_if(self, is_meant: Callable[[K], bool]) -> None:
+        """`forget` for every key that is meant; looks at all of them."""
+        for key in [key for key in (*self._entries, *self._flights) if is_meant(key)]:
+            self.forget(key)
+
     def forget_all(self) -> None:
         """Every value may have changed."""
         self._entries.clear()

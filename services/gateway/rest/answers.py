@@ -15,6 +15,7 @@ import orjson
 
 from hubbub.ddp import ejson
 from hubbub.errors import (
+    BadRequest,
     HubbubError,
     Internal,
     Invalid,
@@ -145,16 +146,19 @@ def refusal(error: HubbubError) -> Answer:
         case PlainRefusal():
             return Answer({"success": False, "error": error.reason}, status=error.status)
         case InvalidParams():
-            return _coded(error, status=400)
+            return _coded(error, 400)
         case Invalid():
-            return _coded(InvalidParams(*_problems(error)), status=400)
+            return _coded(InvalidParams(*_problems(error)), 400)
+        case BadRequest(code=400):
+            # What realtime clients know as `Match failed`.
+            return _coded(InvalidParams(str(error.details.get("problem", "must be valid"))), 400)
         case Forbidden() | TooLarge():
-            return _coded(error, status=error.status)
+            return _coded(error, error.status)
         case _ if isinstance(error, Internal) or error.status >= 500:
             return failure()
         case _:
             # Whatever the reason, clients of this API know a refusal as 400.
-            return _coded(error, status=400)
+            return _coded(error, 400)
 
 
 def failure() -> Answer:
@@ -181,7 +185,7 @@ def _twice(text: str) -> dict[str, Any]:
     return {"success": False, "status": "error", "error": text, "message": text}
 
 
-def _coded(error: HubbubError, *, status: int) -> Answer:
+def _coded(error: HubbubError, status: int) -> Answer:
     body: dict[str, Any] = {
         "success": False,
         "error": error.message,

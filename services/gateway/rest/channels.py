@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from hubbub.contracts.documents import Document
+from hubbub.contracts.documents import Document, Page, Paging
 from hubbub.contracts.rooms import LastOwner, NewRoom, RoomNotFound, RoomType
 from hubbub.errors import NotAllowed
 from hubbub.ids import RoomId
 from services.gateway.rest import room_reads
 from services.gateway.rest.answers import Answer, Forbidden, PlainRefusal, Refusal
 from services.gateway.rest.call import Call
-from services.gateway.rest.paging import Equals, Holds, paged, parse_conditions, parse_paging
+from services.gateway.rest.paging import (
+    Condition,
+    Equals,
+    Fields,
+    Holds,
+    cut,
+    paged,
+    parse_conditions,
+    parse_fields,
+    parse_paging,
+)
 from services.gateway.rest.requests import Parameters
 from services.gateway.rest.router import Routes
 from services.gateway.rest.selectors import (
@@ -133,8 +143,14 @@ async def list_all(call: Call, kind: RoomKind) -> dict[str, Any]:
 
 
 async def _listed(call: Call, kind: RoomKind, *, joined_only: bool) -> dict[str, Any]:
+    fields = parse_fields(call.query)
     paging = parse_paging(call.query, await call.paging_rules(), sortable=_SORTABLE)
     conditions = parse_conditions(call.query, {"name": (Equals, Holds)})
+    room_id = call.query.text("_id")
+    if room_id:
+        found = await _one_listed(call, kind, RoomId(room_id), joined_only=joined_only)
+        page = cut([room for room in found if _fits(room, conditions.get("name"))], paging)
+        return _paged(kind, page, paging, fields)
     name: str | None
     part: str | None
     match conditions.get("name"):
@@ -155,7 +171,36 @@ async def _listed(call: Call, kind: RoomKind, *, joined_only: bool) -> dict[str,
         ),
         paging,
     )
-    return paged(kind.plural, page, paging)
+    return _paged(kind, page, paging, fields)
+
+
+async def _one_listed(
+    call: Call, kind: RoomKind, room_id: RoomId, *, joined_only: bool
+) -> list[Document]:
+    """The room with this id, if it is of this kind and would be listed."""
+    messaging = call.services.messaging
+    if joined_only and await messaging.subscription_of(call.user_id, room_id) is None:
+        return []
+    try:
+        return [await messaging.get_room(call.user_id, room_id=room_id, types=[kind.type])]
+    except (RoomNotFound, NotAllowed):
+        return []
+
+
+def _fits(room: Document, name: Condition | None) -> bool:
+    match name:
+        case Equals(value=value):
+            return bool(room.get("name") == value)
+        case Holds(text=text):
+            return text.casefold() in str(room.get("name", "")).casefold()
+        case _:
+            return True
+
+
+def _paged(kind: RoomKind, page: Page, paging: Paging, fields: Fields) -> dict[str, Any]:
+    answer = paged(kind.plural, page, paging)
+    answer[kind.plural] = [fields.of(room) for room in page.items]
+    return answer
 
 
 @acting(routes, "POST", "join", CHANNEL)

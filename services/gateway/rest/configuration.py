@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from hubbub.contracts.documents import Document
 from services.gateway.rest.answers import Answer
 from services.gateway.rest.call import Call
-from services.gateway.rest.paging import Equals, OneOf, parse_conditions, parse_paging
+from services.gateway.rest.paging import (
+    Equals,
+    OneOf,
+    paged,
+    parse_conditions,
+    parse_fields,
+    parse_paging,
+)
 from services.gateway.rest.rooms import since
 from services.gateway.rest.router import Routes
 from services.gateway.rest.steps import in_steps
@@ -20,18 +28,18 @@ _NOBODY: Final = "\ufffd"  # no setting has this id
 @routes.get("settings.public", access="anonymous")
 async def public(call: Call) -> dict[str, Any]:
     """Settings that everybody may see, by id."""
-    paging = parse_paging(call.query, await call.paging_rules())
+    fields = parse_fields(call.query)
+    paging = parse_paging(call.query, await call.paging_rules(), sortable={"_id"})
     ids = _ids(call)
     page = await in_steps(
         lambda part: call.services.messaging.list_public_settings(part, ids), paging
     )
-    settings = [{key: item[key] for key in _SHOWN if key in item} for item in page.items]
-    return {
-        "settings": settings,
-        "count": len(settings),
-        "offset": paging.offset,
-        "total": page.total,
-    }
+    answer = paged("settings", page, paging)
+    shown: list[Document] = [
+        {key: item[key] for key in _SHOWN if key in item} for item in page.items
+    ]
+    answer["settings"] = [fields.of(setting) for setting in shown]
+    return answer
 
 
 def _ids(call: Call) -> list[str] | None:

@@ -12,7 +12,7 @@ from hubbub.ids import RoomId
 from services.gateway.rest import room_reads
 from services.gateway.rest.answers import PlainRefusal, Refusal
 from services.gateway.rest.call import Call
-from services.gateway.rest.paging import cut, paged, parse_paging, sorted_by
+from services.gateway.rest.paging import cut, paged, parse_fields, parse_paging, sorted_by
 from services.gateway.rest.router import Handler, Routes
 from services.gateway.rest.selectors import direct_of
 
@@ -73,10 +73,13 @@ async def create(call: Call) -> dict[str, Any]:
 @_entering("GET", "list")
 async def list_direct(call: Call) -> dict[str, Any]:
     """The direct rooms of the caller."""
+    fields = parse_fields(call.query)
     paging = parse_paging(call.query, await call.paging_rules(), sortable=_SORTABLE)
     rooms = (await call.services.messaging.rooms_of(call.user_id)).update
     direct = [room for room in rooms if room.get("t") == "d"]
-    return paged("ims", cut(sorted_by(direct, paging.sort, "name"), paging), paging)
+    answer = paged("ims", cut(sorted_by(direct, paging.sort, "name"), paging), paging)
+    answer["ims"] = [fields.of(room) for room in answer["ims"]]
+    return answer
 
 
 @_entering("POST", "open")

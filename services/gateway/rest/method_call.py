@@ -6,13 +6,13 @@ body decides.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from hubbub.ddp import messages
 from hubbub.ddp.limits import match_failed
 from hubbub.ddp.messages import Id, Method, ProtocolViolation, Refused
 from hubbub.doors.methods import METHODS, NOTHING, Caller
-from hubbub.errors import HubbubError, Internal, NotFound
+from hubbub.errors import BadRequest, HubbubError, Internal, NotFound
 from hubbub.telemetry.log import get_logger
 from services.gateway.rest.answers import PlainRefusal
 from services.gateway.rest.call import Call
@@ -23,6 +23,12 @@ from services.gateway.rest.router import Routes
 log = get_logger(__name__)
 
 routes = Routes()
+
+_OF_SOCKETS: Final = frozenset(
+    "login logout getNewToken removeOtherTokens logoutOtherClients UserPresence:online"
+    " UserPresence:away UserPresence:connect UserPresence:ping".split()
+)
+"""Methods about the connection they come on, beside those of streams."""
 
 
 @routes.post("method.call/*", calls=0)
@@ -80,6 +86,8 @@ async def _value(call: Call, envelope: Method, own: dict[str, Any]) -> Any:
     if envelope.name in own:
         return await own[envelope.name](call, envelope.params)
     method = METHODS.get(envelope.name)
+    if method is None and _needs_connection(envelope.name):
+        raise BadRequest(f"Method '{envelope.name}' needs a connection", code=400)
     if method is None:
         raise NotFound(f"Method '{envelope.name}' not found", code=404)
     caller = Caller(
@@ -91,6 +99,11 @@ async def _value(call: Call, envelope: Method, own: dict[str, Any]) -> Any:
     if envelope.name == "sendMessage":
         call.door.metrics.message_sent()
     return value
+
+
+def _needs_connection(method: str) -> bool:
+    """Whether a method is about the connection it comes on; here there is none."""
+    return method in _OF_SOCKETS or method.startswith("stream-")
 
 
 async def _login(call: Call, params: list[Any]) -> dict[str, Any]:

@@ -95,6 +95,10 @@ class Fields:
             return {key: value for key, value in document.items() if key in kept}
         return {key: value for key, value in document.items() if key not in self.excluded}
 
+    def without(self, name: str) -> Fields:
+        """The same, had nobody asked for `name`."""
+        return Fields(self.included - {name}, self.excluded - {name})
+
 
 def parse_fields(query: Parameters) -> Fields:
     """The parameter `fields`. Raises: Refusal: `error-invalid-fields`."""

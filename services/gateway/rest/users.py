@@ -30,6 +30,7 @@ routes = Routes()
 
 _SEE_ALL: Final = "view-full-other-user-info"
 _SORTABLE: Final = frozenset({"_id", "username", "name", "createdAt", "status"})
+_ROOMS: Final = "userRooms"  # asks for the user's rooms beside everything else
 _ROOM_FIELDS: Final = ("rid", "name", "t", "roles", "unread")
 
 
@@ -117,9 +118,13 @@ async def info(call: Call) -> dict[str, Any]:
         )
     except UserNotFound:
         raise PlainRefusal("User not found.") from None
-    with_rooms = "userRooms" in fields.included or query.flag("includeUserRooms")
-    shown = {**fields.of(user), "canViewAllInfo": sees_all}
-    if with_rooms and (user["_id"] == call.user_id or await call.may("view-other-user-channels")):
+    is_own = user["_id"] == call.user_id
+    if not (user_id or username or sees_all or is_own):
+        # Who may not see addresses does not learn whose one is, or that it is anybody's.
+        raise PlainRefusal("User not found.")
+    with_rooms = _ROOMS in fields.included or query.flag("includeUserRooms")
+    shown = {**fields.without(_ROOMS).of(user), "canViewAllInfo": sees_all or is_own}
+    if with_rooms and (is_own or await call.may("view-other-user-channels")):
         shown["rooms"] = await _rooms_of(call, UserId(user["_id"]))
     return {"user": shown}
 

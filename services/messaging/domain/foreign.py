@@ -48,13 +48,14 @@ def room_view(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def membership_view(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A membership as its user sees it. Flags and counters are always there."""
+    """A membership as its user sees it. Flags, counters and roles are always there."""
     view = {key: value for key, value in document.items() if key in PUBLISHED_SUBSCRIPTION_FIELDS}
     view = _with_dates(view)
     view["open"] = view.get("open", True) is not False
     view["alert"] = bool(view.get("alert", False))
     for counter in _COUNTERS:
         view[counter] = number(view.get(counter))
+    view["roles"] = names(view.get("roles"))
     return view
 
 
@@ -70,7 +71,7 @@ def hidden_types(setting: Any, room: Mapping[str, Any]) -> list[str]:
 
 
 def names(value: Any) -> list[str]:
-    """The texts in a list that should hold usernames; anything else counts as empty."""
+    """The texts in a list that should hold names; anything else counts as empty."""
     return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
 
 

@@ -6,10 +6,13 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from pymongo.collation import Collation
+
 from services.messaging.domain.sending import Person
 from services.messaging.store.schema import Collections
 
 _NAMES = {"username": 1, "name": 1, "active": 1}
+_CASELESS = Collation(locale="en", strength=2)  # as in the index that the account service makes
 _SHOWN = {"username": 1, "name": 1, "status": 1, "statusText": 1, "utcOffset": 1, "avatarETag": 1}
 
 
@@ -42,6 +45,26 @@ class Users:
             async for document in cursor
             if (person := _person(document)) is not None
         }
+
+    async def named(self, spellings: Collection[str]) -> dict[str, Person]:
+        """Users by what somebody typed as their username, those that exist.
+
+        The exact one, else without regard to case if only one fits.
+        """
+        found = await self.by_username(spellings)
+        missing = [spelling for spelling in spellings if spelling not in found]
+        if not missing:
+            return found
+        cursor = self._users.find({"username": {"$in": missing}}, _NAMES).collation(_CASELESS)
+        alike: dict[str, list[Person]] = {}
+        async for document in cursor:
+            if (person := _person(document)) is not None:
+                alike.setdefault(person.username.casefold(), []).append(person)
+        for spelling in missing:
+            people = alike.get(spelling.casefold(), [])
+            if len(people) == 1:
+                found[spelling] = people[0]
+        return found
 
     async def shown(self, user_ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """What lists of members show of users, by id."""

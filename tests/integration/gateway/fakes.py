@@ -190,7 +190,7 @@ class FakeAccount(Account):
             )
         if found is None:
             raise UserNotFound("Invalid user")
-        if full:
+        if full or found["_id"] == viewer_id:
             return {**found, "lastLogin": START}
         return {key: found[key] for key in _PUBLIC_FIELDS}
 
@@ -405,6 +405,8 @@ class FakeMessaging(Messaging):
             raise NotAllowed("Not allowed")
         if len(message.text) > 5000:
             raise MessageTooLong("Message is too long")
+        if message.alias or message.avatar or message.emoji:
+            raise ActionNotAllowed("Not enough permission")
         assert message.id is not None, "an id must be chosen before the first attempt"
         known = self.world.messages.get(message.id)
         if known is not None:

@@ -180,6 +180,26 @@ async def test_users_info(site: Site) -> None:
     assert nothing.body["error"] == "Invalid search query."
 
 
+async def test_users_info_of_oneself(site: Site) -> None:
+    """Everything is seen of oneself."""
+    own = await site.get("users.info?username=ana", by="ana")
+
+    assert own.body["user"]["emails"]
+    assert own.body["user"]["canViewAllInfo"] is True
+
+
+async def test_users_info_by_address(site: Site) -> None:
+    """Whose address it is learns only who may see addresses."""
+    path = "users.info?email=bo@example.org"
+    outsider = await site.get(path, by="ana")
+    nobody = await site.get("users.info?email=nobody@example.org", by="ana")
+
+    assert (outsider.status, outsider.raw) == (nobody.status, nobody.raw)
+    assert outsider.body["error"] == "User not found."
+    for by in ("bo", "root"):
+        assert (await site.get(path, by=by)).body["user"]["_id"] == "id-bo"
+
+
 async def test_users_info_with_rooms(site: Site) -> None:
     """One's own rooms come when asked for; another's only with the right."""
     room = site.world.add_room("c", "town", "ana")
@@ -189,6 +209,7 @@ async def test_users_info_with_rooms(site: Site) -> None:
 
     assert own.body["user"]["rooms"][0]["rid"] == room["_id"]
     assert "rooms" not in other.body["user"]
+    assert other.body["user"]["username"] == "ana", "the rest is there as without it"
     assert administrator.body["user"]["rooms"][0]["rid"] == room["_id"]
 
 
@@ -421,6 +442,32 @@ async def test_room_lists(site: Site) -> None:
     assert (await site.get("groups.listAll", by="ana")).status == 403
 
 
+async def test_room_lists_by_id_and_fields(site: Site) -> None:
+    """`_id` picks one room out of the list, `fields` narrows, and what is neither is refused."""
+    alpha = site.world.add_room("c", "alpha", "ana")
+    gamma = site.world.add_room("p", "gamma", "ana")
+
+    async def ids(path: str, by: str) -> list[str]:
+        reply = (await site.get(path, by=by)).body
+        found = reply["channels" if path.startswith("channels") else "groups"]
+        assert reply["count"] == reply["total"] == len(found)
+        return [room["_id"] for room in found]
+
+    one = f"channels.list?_id={alpha['_id']}"
+    assert await ids(one, "bo") == [alpha["_id"]]
+    assert await ids(one + '&query={"name":{"$regex":"ALP"}}', "bo") == [alpha["_id"]]
+    assert await ids(one + '&query={"name":"beta"}', "bo") == []
+    assert await ids(f"channels.list.joined?_id={alpha['_id']}", "bo") == []
+    assert await ids(f"channels.list?_id={gamma['_id']}", "ana") == []
+    assert await ids(f"groups.list?_id={gamma['_id']}", "ana") == [gamma["_id"]]
+    assert await ids(f"groups.list?_id={gamma['_id']}", "bo") == []
+    for path in ("channels.list", "groups.list", "im.list"):
+        narrow = await site.get(path + '?fields={"name":1}', by="ana")
+        assert all(room.keys() == {"_id", "name"} for room in next(iter(narrow.body.values())))
+        refused = await site.get(path + "?fields=name", by="ana")
+        assert refused.body["errorType"] == "error-invalid-fields"
+
+
 async def test_direct_rooms_have_two_names(site: Site) -> None:
     """`im` and `dm` make and find the same room."""
     one = (await site.post("im.create", {"username": "bo"}, by="ana")).body["room"]
@@ -549,6 +596,21 @@ async def test_post_message_refusals(site: Site) -> None:
     ):
         reply = await site.post("chat.postMessage", body, by=by)
         assert (reply.status, reply.body["error"]) == (400, error)
+    assert site.world.messages == {}
+
+
+async def test_who_may_not_write_under_another_name(site: Site) -> None:
+    """The code of this endpoint, and that of the one that realtime clients' messages go to."""
+    room = site.world.add_room("c", "town", "ana")
+    for extra in ({"alias": "boss"}, {"avatar": "https://x.example/a.png"}, {"emoji": ":ghost:"}):
+        posted = await site.post(
+            "chat.postMessage", {"roomId": room["_id"], "text": "x", **extra}, by="ana"
+        )
+        sent = await site.post(
+            "chat.sendMessage", {"message": {"rid": room["_id"], "msg": "x", **extra}}, by="ana"
+        )
+        assert posted.body["error"] == "Not enough permission [error-not-allowed]"
+        assert sent.body["errorType"] == "error-action-not-allowed"
     assert site.world.messages == {}
 
 
@@ -768,6 +830,18 @@ async def test_public_settings(site: Site) -> None:
     assert (second.body["settings"], second.body["total"]) == ([{"_id": "B", "value": "b"}], 3)
 
 
+async def test_public_settings_sorted_and_narrowed(site: Site) -> None:
+    """By id in both directions; only some fields."""
+    site.world.settings |= {"A": 1, "B": "b"}
+    backwards = await site.get('settings.public?sort={"_id":-1}')
+    narrow = await site.get('settings.public?_id=A&fields={"value":0}')
+    refused = await site.get("settings.public?fields=x")
+
+    assert [one["_id"] for one in backwards.body["settings"]] == ["B", "A"]
+    assert narrow.body["settings"] == [{"_id": "A"}]
+    assert refused.body["errorType"] == "error-invalid-fields"
+
+
 @pytest.mark.parametrize(
     ("path", "key", "value"),
     [
@@ -830,6 +904,9 @@ async def test_method_errors_are_answers(site: Site) -> None:
         ("nope", [], 404),
         ("loadHistory", [{"$ne": 1}], 400),
         ("getRoomIdByNameOrId", ["nope"], "error-not-allowed"),
+        ("UserPresence:online", [], 400),
+        ("stream-notify-room", ["GENERAL/typing", "ana", True], 400),
+        ("login", [{"resume": "x"}], 400),
     ):
         reply = await site.post("method.call/x", _envelope(method, params), by="ana")
         error = orjson.loads(reply.body["message"])["error"]

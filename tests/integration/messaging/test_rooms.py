@@ -128,6 +128,27 @@ async def test_direct_rooms(home: House) -> None:
     assert await home.database.rocketchat_subscription.count_documents({"t": "d"}) == 6
 
 
+async def test_usernames_are_found_in_any_case(home: House) -> None:
+    """As sign-in finds them: the exact one first, else the only one that fits."""
+    ada, bob, upper = await home.users("ada", "bob", "BOB")
+
+    direct = await home.messaging.create_direct(ada, ["Ada"])
+    exact = await home.messaging.create_direct(ada, ["bob"])
+    room = await home.messaging.create_room(ada, _new("news", members=["ADA", "BOB", "bob"]))
+
+    assert direct["usernames"] == ["ada"]
+    assert sorted(exact["uids"]) == sorted([ada, bob])
+    assert room["usersCount"] == 3, "the creator counts once, whatever the case"
+    assert await home.messaging.room_id_of(bob, "ADA") == exact["_id"]
+    with pytest.raises(NotAllowed):
+        await home.messaging.room_id_of(ada, "BOB")  # the exact one counts, and has no room
+    with pytest.raises(UserNotFound):
+        await home.messaging.create_direct(ada, ["Bob"])  # could be either
+    added = await home.messaging.add_users(ada, RoomId(room["_id"]), ["bob", "Ada"])
+    assert added["usersCount"] == 3
+    assert upper
+
+
 async def test_a_lost_membership_of_a_direct_room_comes_back(home: House) -> None:
     """And a hidden room is shown again."""
     ada, bob = await home.users("ada", "bob")

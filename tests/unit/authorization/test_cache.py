@@ -81,6 +81,22 @@ async def test_what_was_forgotten_during_its_load_is_not_kept() -> None:
     assert await cache.get("a") == 2
 
 
+async def test_forgetting_by_a_condition() -> None:
+    """Kept values and those on their way; the others stay."""
+    source = Source()
+    cache = cached(source, FakeClock())
+    await cache.get_many(["a1", "b1"])
+    source.open.clear()
+    caller = asyncio.create_task(cache.get("a2"))
+    await eventually(lambda: len(source.loads) == 2)
+    cache.forget_if(lambda key: key.startswith("a"))
+    source.value = 2
+    source.open.set()
+
+    assert await caller == 1
+    assert await cache.get_many(["a1", "a2", "b1"]) == {"a1": 2, "a2": 2, "b1": 1}
+
+
 async def test_missing_keys_are_loaded_together() -> None:
     """Present and flying ones are not loaded again."""
     source = Source()

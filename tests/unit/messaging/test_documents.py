@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,14 +9,12 @@ import orjson
 import pytest
 from nats.errors import ConnectionClosedError
 
-from hubbub.clock import FakeClock
 from hubbub.contracts.documents import Paging
 from hubbub.contracts.rooms import NewRoom
 from hubbub.contracts.workspace import PUBLISHED_ROOM_FIELDS, PUBLISHED_SUBSCRIPTION_FIELDS
 from hubbub.ids import from_subject_token
 from services.messaging.domain import foreign, lists, plain, records
 from services.messaging.domain.sending import Person
-from services.messaging.facts import Memory
 from services.messaging.store.allocation import placed
 from services.messaging.whisper import NatsWhisper
 
@@ -92,6 +89,7 @@ def test_views_put_foreign_documents_right() -> None:
         "unread": 0,
         "userMentions": 0,
         "groupMentions": 0,
+        "roles": [],
     }
 
 
@@ -146,77 +144,6 @@ def test_messages_of_a_batch_get_their_places() -> None:
     assert (first["seq"], second["seq"]) == (6, 7)
     assert (second["ts"] - first["ts"]).total_seconds() == 0.001
     assert second["ts"] == second["_updatedAt"] == NOW
-
-
-async def test_memory_loads_once_and_forgets() -> None:
-    """Those who ask at the same time share a load; age and events end an entry."""
-    clock, loads = FakeClock(), []
-
-    async def load(key: str) -> str | None:
-        loads.append(key)
-        await asyncio.sleep(0)
-        return None if key == "none" else key.upper()
-
-    memory: Memory[str, str | None] = Memory(load, ttl=10, clock=clock, size=2)
-
-    assert await asyncio.gather(*(memory.get("a") for _ in range(5))) == ["A"] * 5
-    assert loads == ["a"]
-    clock.advance(11)
-    await memory.get("a")
-    memory.drop("a")
-    await memory.get("a")
-    assert loads == ["a"] * 3
-    for key in ("none", "none", "b", "c"):
-        await memory.get(key)
-    assert loads[3:] == ["none", "none", "b", "c"]
-    await memory.get("a")
-    assert loads[-1] == "a", "only two are remembered"
-
-
-async def test_a_value_dropped_while_it_loads_is_not_kept() -> None:
-    """It may be older than the event that dropped it."""
-    values = ["old", "new"]
-    loading = asyncio.Event()
-
-    async def load(_: str) -> str:
-        value = values.pop(0)
-        await loading.wait()
-        return value
-
-    memory: Memory[str, str] = Memory(load, ttl=10, clock=FakeClock())
-    first = asyncio.create_task(memory.get("a"))
-    await asyncio.sleep(0)
-    memory.drop("a")
-    loading.set()
-
-    assert await first == "old"
-    assert await memory.get("a") == "new"
-
-
-async def test_memory_survives_a_cancelled_load() -> None:
-    """Whoever shared it loads anew; errors are not remembered."""
-    begun = 0
-
-    async def load(_: str) -> str:
-        nonlocal begun
-        begun += 1
-        if begun == 1:
-            await asyncio.Event().wait()
-        if begun == 2:
-            return "value"
-        raise ValueError
-
-    memory: Memory[str, str] = Memory(load, ttl=10, clock=FakeClock())
-    first = asyncio.create_task(memory.get("a"))
-    await asyncio.sleep(0)
-    second = asyncio.create_task(memory.get("a"))
-    await asyncio.sleep(0)
-    first.cancel()
-
-    assert await second == "value"
-    for _ in range(2):
-        with pytest.raises(ValueError):  # noqa: PT011
-            await memory.get("b")
 
 
 class FakeConnection:
