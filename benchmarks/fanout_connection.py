@@ -51,6 +51,8 @@ _BURST_SECONDS = 0.005
 class _Session:
     __slots__ = ("connection",)
 
+    user_id = None
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 

@@ -41,6 +41,11 @@ class ConnectionListener(Protocol):
     with 1011.
     """
 
+    @property
+    def user_id(self) -> str | None:
+        """Who is logged in, for the log."""
+        ...
+
     def on_message(self, message: Inbound) -> None:
         """A message that needs the session, in arrival order.
 

@@ -47,6 +47,7 @@ _CAUSES: Final[dict[int, Cause]] = {
     1013: "rebalance",
     HEARTBEAT_TIMEOUT: "ping_timeout",
 }
+_CLIENTS_FAULT: Final[frozenset[Cause]] = frozenset({"protocol", "kicked", "slow"})
 _FLOOD_PAUSE = 1.0  # seconds without reading after the first flood
 _FLOOD_FORGIVEN = 60.0  # seconds after which a flood counts as the first one again
 _HEARTBEAT_SPREAD = 5.0  # seconds; so that clients of a restarted pod are not pinged together
@@ -299,11 +300,24 @@ class Connection(asyncio.Protocol):
         common.metrics.disconnects.labels(self._cause).inc()
         common.metrics.connection_duration.observe(common.loop.time() - self._opened_at)
         listener, self._listener = self._listener, None
+        self._log_end(None if listener is None else listener.user_id)
         if listener is not None:
             try:
                 listener.on_closed(self._code, self._reason)
             except Exception:
-                log.exception("session_failed", connection=self.connection_id)
+                log.exception("session_failed", conn=self.connection_id)
+
+    def _log_end(self, user_id: str | None) -> None:
+        """The one line that a connection leaves: ids and codes, nothing a client wrote."""
+        write = log.warning if self._cause in _CLIENTS_FAULT else log.info
+        write(
+            "session_closed",
+            conn=self.connection_id,
+            uid=user_id,
+            reason=self._cause,
+            code=self._code,
+            lasted_s=round(self._common.loop.time() - self._opened_at, 3),
+        )
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -405,7 +419,7 @@ class Connection(asyncio.Protocol):
         try:
             self._listener.on_message(message)
         except Exception:
-            log.exception("session_failed", connection=self.connection_id)
+            log.exception("session_failed", conn=self.connection_id)
             self.close(1011, "INTERNAL_ERROR", cause="error")
 
     def _closed_by_client(self, payload: bytes) -> None:

@@ -180,7 +180,7 @@ class PublicListener:
         try:
             connection.open(transport, self._open_session, bytes(tail.content))
         except Exception:
-            log.exception("session_not_opened", connection=connection.connection_id)
+            log.exception("session_not_opened", conn=connection.connection_id)
             connection.abort()
         return True
 

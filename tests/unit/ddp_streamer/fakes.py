@@ -120,6 +120,8 @@ class FakeTransport:
 class FakeSession:
     """Notes what it is told; answers `connect`, and methods with their own parameters."""
 
+    user_id = "ana"
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.got: list[Inbound] = []

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from hubbub.ddp.messages import Connect, Method, Sub
 from hubbub.ddp.stream import stream_frame
@@ -147,6 +148,43 @@ def test_violations_close_with_their_code(data: bytes, code: int, reason: bytes)
     assert len(client.session.got) == 1
     client.transport.lose()
     assert client.session.ended == [(code, reason.decode())]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (client_frame(TEXT, b"garbage"), 1007),
+        (client_frame(BINARY, b"x"), 1007),
+        (client_frame(TEXT, b"", declared=1 << 62), 1009),
+        (client_frame(TEXT, CALL, mask=None), 1002),
+        (client_frame(TEXT, b'{"msg":"method","method":"hunter2"}'), 1002),
+        (client_frame(TEXT, json.dumps(["{}"] * 5_000).encode()), 1008),
+    ],
+)
+def test_bad_input_leaves_one_line_in_the_log(data: bytes, code: int) -> None:
+    client = Client()
+    with capture_logs() as lines:
+        client.receive(data)
+        client.receive(data)
+        client.transport.lose()
+    (line,) = lines
+    assert line["event"] == "session_closed"
+    assert line["log_level"] == "warning"
+    assert line["code"] == code
+    assert line["uid"] == "ana"
+    assert line["conn"] == client.connection.connection_id
+    assert "exc_info" not in line
+    assert "hunter2" not in str(line)
+    assert "s" * 24 not in str(line)  # the DDP session id is a credential
+
+
+def test_an_ordinary_end_is_no_warning() -> None:
+    client = Client()
+    with capture_logs() as lines:
+        client.receive(client_frame(CLOSE, b"\x03\xe8bye"))
+        client.transport.lose()
+    (line,) = lines
+    assert (line["log_level"], line["code"], line["reason"]) == ("info", 1000, "client")
 
 
 def test_a_client_answers_the_close_and_the_socket_ends() -> None:
