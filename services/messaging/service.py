@@ -25,18 +25,28 @@ from hubbub.mongo import Database, answering
 from hubbub.runtime import Process
 from hubbub.settings import load
 from hubbub.telemetry.log import get_logger
+from services.messaging.administration import Administration
+from services.messaging.commands import Commands
 from services.messaging.desk import Desk, RoomCommitter
 from services.messaging.directory import Directory
+from services.messaging.discussions import Discussions
 from services.messaging.editing import Editing
 from services.messaging.effects import Effects
 from services.messaging.facts import Facts
+from services.messaging.files import Files
 from services.messaging.funnel import Funnel
 from services.messaging.history import Reading
+from services.messaging.invitations import Invitations
 from services.messaging.marks import Marks
+from services.messaging.members import Members
+from services.messaging.message_marks import MessageMarks
 from services.messaging.metrics import EffectMetrics, FunnelMetrics
 from services.messaging.notices import Notices
+from services.messaging.pruning import Pruning
+from services.messaging.room_lists import RoomLists
 from services.messaging.rooms import Places
 from services.messaging.rooms_changing import Rebuilding
+from services.messaging.searching import Searching
 from services.messaging.sending import Sending
 from services.messaging.settings import MessagingSettings
 from services.messaging.store import Store
@@ -54,9 +64,19 @@ class MessagingService(
     Editing,
     Reading,
     Marks,
+    MessageMarks,
+    Searching,
+    Files,
     Places,
     Rebuilding,
+    Members,
+    Invitations,
+    Discussions,
+    Pruning,
+    RoomLists,
     Directory,
+    Commands,
+    Administration,
     Configuration,
     Messaging,
 ):

@@ -112,7 +112,7 @@ class Application:
         with call_context(user_id=caller.user_id if caller else None):
             if endpoint.permission is not None:
                 await call.require(endpoint.permission)
-            result = await endpoint.handler(call)
+            result = await endpoint.run(call)
         return result if isinstance(result, Answer) else answers.success(result)
 
     async def _admit(

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from hubbub.contracts.documents import Page, Paging
 from services.gateway.rest.answers import Refusal
+from services.gateway.rest.asked import Listed, Paged, ask
 from services.gateway.rest.requests import Parameters, json_object
 
 EVERYTHING = 5000  # items; what "all of them" means at most
@@ -39,17 +40,18 @@ class PagingRules:
 
 
 def parse_paging(
-    query: Parameters,
+    query: Paged | Parameters,
     rules: PagingRules,
     *,
     sortable: Collection[str] = (),
     default_count: int | None = None,
 ) -> Paging:
     """The wanted page. Raises: Refusal: `error-invalid-sort`."""
-    sort = _sort(query.text("sort"), sortable)
+    wanted = ask(Paged, query) if isinstance(query, Parameters) else query
+    sort = _sort(wanted.sort, sortable)
     return Paging(
-        offset=min(query.whole("offset") or 0, MAX_OFFSET),
-        count=rules.count(query.whole("count"), default_count),
+        offset=min(wanted.offset or 0, MAX_OFFSET),
+        count=rules.count(wanted.count, default_count),
         sort=sort or None,
     )
 
@@ -100,9 +102,9 @@ class Fields:
         return Fields(self.included - {name}, self.excluded - {name})
 
 
-def parse_fields(query: Parameters) -> Fields:
+def parse_fields(query: Listed | Parameters) -> Fields:
     """The parameter `fields`. Raises: Refusal: `error-invalid-fields`."""
-    text = query.text("fields")
+    text = query.text("fields") if isinstance(query, Parameters) else query.fields_
     if not text:
         return Fields()
     wanted = json_object(text)
@@ -156,7 +158,7 @@ _CONDITIONS: Final[Mapping[str, type[Condition]]] = {
 
 
 def parse_conditions(
-    query: Parameters, known: Mapping[str, Collection[type[Condition]]]
+    query: Listed | Parameters, known: Mapping[str, Collection[type[Condition]]]
 ) -> dict[str, Condition]:
     """The parameter `query`, for an endpoint that understands `known`.
 
@@ -165,7 +167,7 @@ def parse_conditions(
 
     Raises: Refusal: `error-invalid-query`: no JSON object, another key, another operator.
     """
-    text = query.text("query")
+    text = query.text("query") if isinstance(query, Parameters) else query.query
     if not text:
         return {}
     wanted = json_object(text)

@@ -31,25 +31,30 @@ class UnreadableBody(BadRequest):
     default_code = "invalid-body"
 
 
+class WrongValue(ValueError):
+    """A value of a wrong type, in the words that clients know."""
+
+
 class Parameters:
-    """Named values of one request."""
+    """Named values of one request. Null counts as absent.
+
+    `textual`: they come from a query string or a form, which carry only text.
+    """
 
     def __init__(self, values: Mapping[str, Any], *, textual: bool = False) -> None:
-        self._values = {name: value for name, value in values.items() if value is not None}
-        self._textual = textual
+        self.values = {name: value for name, value in values.items() if value is not None}
+        self.textual = textual
 
     def __contains__(self, name: str) -> bool:
-        return name in self._values
+        return name in self.values
 
     def raw(self, name: str) -> Any:
         """The value as it came, or None."""
-        return self._values.get(name)
+        return self.values.get(name)
 
     def text(self, name: str) -> str | None:
         """A text, or None when absent. An empty text is one. Raises: InvalidParams."""
-        value = self._values.get(name)
-        if isinstance(value, list) and self._textual:
-            value = value[-1] if value else None
+        value = self._last(name)
         if value is None or isinstance(value, str):
             return value
         raise InvalidParams("must be string")
@@ -70,57 +75,76 @@ class Parameters:
 
     def optional_flag(self, name: str) -> bool | None:
         """A boolean, or None when absent. Raises: InvalidParams."""
-        value = self._values.get(name)
-        if isinstance(value, list) and self._textual:
-            value = value[-1] if value else None
-        if value is None or isinstance(value, bool):
-            return value
-        if value in (0, 1):
-            return bool(value)
-        if isinstance(value, str):
-            word = value.strip().lower()
-            if word in _TRUE:
-                return True
-            if word in _FALSE:
-                return False
-        raise InvalidParams("must be boolean")
+        value = self._last(name)
+        try:
+            return None if value is None else flag_of(value)
+        except WrongValue as error:
+            raise InvalidParams(str(error)) from None
 
     def texts(self, name: str, *, split: bool = False) -> list[str]:
-        """A list of texts; empty when absent.
-
-        A single text is a list of one; with `split` it is parted at commas. Empty texts are
-        dropped. Raises: InvalidParams.
-        """
-        value = self._values.get(name)
-        if value is None:
-            return []
-        if isinstance(value, str):
-            value = [value]
-        if not isinstance(value, list):
-            raise InvalidParams("must be array")
-        if not all(isinstance(item, str) for item in value):
-            raise InvalidParams("must be string")
-        if split:
-            value = [part.strip() for item in value for part in item.split(",")]
-        return [item for item in value if item]
+        """A list of texts; empty when absent. Raises: InvalidParams."""
+        value = self.values.get(name)
+        try:
+            return [] if value is None else list_of(value, split=split)
+        except WrongValue as error:
+            raise InvalidParams(str(error)) from None
 
     def mapping(self, name: str) -> dict[str, Any] | None:
         """A JSON object, or None when absent. Raises: InvalidParams."""
-        value = self._values.get(name)
+        value = self.values.get(name)
         if value is None or isinstance(value, dict):
             return value
         raise InvalidParams("must be object")
 
     def whole(self, name: str) -> int | None:
         """A whole number that is not negative; None when absent or anything else."""
-        value = self._values.get(name)
-        if isinstance(value, list) and self._textual:
-            value = value[-1] if value else None
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value if 0 <= value <= limits.MAX_INT else None
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            return int(value) if len(value) <= _LONGEST_NUMBER else None
-        return None
+        return whole_of(self._last(name))
+
+    def _last(self, name: str) -> Any:
+        value = self.values.get(name)
+        if isinstance(value, list) and self.textual:
+            return value[-1] if value else None
+        return value
+
+
+def flag_of(value: Any) -> bool:
+    """A boolean, however it is spelt. Raises: WrongValue."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and value in (0, 1):
+        return bool(value)
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+    raise WrongValue("must be boolean")
+
+
+def list_of(value: Any, *, split: bool = False) -> list[str]:
+    """Texts: a single one is a list of one, with `split` parted at commas; empty ones go.
+
+    Raises: WrongValue.
+    """
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        raise WrongValue("must be array")
+    if not all(isinstance(item, str) for item in value):
+        raise WrongValue("must be string")
+    if split:
+        value = [part.strip() for item in value for part in item.split(",")]
+    return [item for item in value if item]
+
+
+def whole_of(value: Any) -> int | None:
+    """A whole number that is not negative; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if 0 <= value <= limits.MAX_INT else None
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value) if len(value) <= _LONGEST_NUMBER else None
+    return None
 
 
 def missing(name: str) -> InvalidParams:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from services.gateway.rest.answers import Answer
+from services.gateway.rest.asked import Asked, ask
 
 if TYPE_CHECKING:
     from services.gateway.rest.call import Call
 
-Handler = Callable[["Call"], Awaitable[Mapping[str, Any] | Answer | None]]
+Handler = Callable[..., Awaitable[Mapping[str, Any] | Answer | None]]
+"""Takes the `Call`, and as `asked` the model of its parameters if it has some."""
 
 Access = Literal["required", "optional", "anonymous"]
 """`required`: signed in. `optional`: a token is looked at if there is one. `anonymous`: not even
@@ -40,6 +42,15 @@ class Endpoint:
     """Calls per window, if other than the setting; 0: not limited here."""
     unversioned: bool = False
     """Found under `/api/` instead of `/api/v1/`."""
+    asked: type[Asked] | None = None
+    """What the handler takes: from the query of a GET, else from the body."""
+
+    async def run(self, call: Call) -> Mapping[str, Any] | Answer | None:
+        """Validate the parameters and answer the call. Raises: HubbubError."""
+        if self.asked is None:
+            return await self.handler(call)
+        sent = call.query if self.method == "GET" else call.body
+        return await self.handler(call, asked=ask(self.asked, sent))
 
     @property
     def path(self) -> str:
@@ -67,7 +78,9 @@ class Routes:
         return self._enter("POST", names, options)
 
     def add(self, method: str, name: str, handler: Handler, **options: Any) -> None:
-        """Enter one endpoint."""
+        """Enter one endpoint. What it asks for is read off the handler's annotations."""
+        if "asked" not in options:
+            options["asked"] = get_type_hints(handler).get("asked")
         self.endpoints.append(Endpoint(method, name, handler, **options))
 
     def _enter(

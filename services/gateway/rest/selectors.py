@@ -11,6 +11,14 @@ from hubbub.contracts.documents import Document
 from hubbub.contracts.rooms import RoomNotFound, RoomType
 from hubbub.errors import NotAllowed
 from services.gateway.rest.answers import InvalidParams, Refusal
+from services.gateway.rest.asked import (
+    A,
+    DirectSelector,
+    RoomSelector,
+    UserSelector,
+    UsersSelector,
+    ask,
+)
 from services.gateway.rest.call import Call
 from services.gateway.rest.requests import Parameters
 
@@ -52,7 +60,13 @@ GROUP: Final = RoomKind(
 )
 
 
-async def room_of(call: Call, parameters: Parameters, kind: RoomKind | None = None) -> Document:
+def _as(model: type[A], chosen: A | Parameters) -> A:
+    return ask(model, chosen) if isinstance(chosen, Parameters) else chosen
+
+
+async def room_of(
+    call: Call, chosen: RoomSelector | Parameters, kind: RoomKind | None = None
+) -> Document:
     """The room that `roomId` or `roomName` names; of any kind when `kind` is None.
 
     A room that the caller may not see is answered like one that does not exist.
@@ -60,7 +74,8 @@ async def room_of(call: Call, parameters: Parameters, kind: RoomKind | None = No
     Raises: Refusal: none given, unknown, not visible, or of another kind.
     """
     named = kind or CHANNEL
-    room_id, name = parameters.text("roomId"), parameters.text("roomName")
+    chosen = _as(RoomSelector, chosen)
+    room_id, name = chosen.room_id, chosen.room_name
     if not room_id and not name:
         raise Refusal('The parameter "roomId" or "roomName" is required', code=named.missing_code)
     viewer = call.caller.user_id if call.caller else None
@@ -78,9 +93,11 @@ async def room_of(call: Call, parameters: Parameters, kind: RoomKind | None = No
         ) from None
 
 
-async def writable_room_of(call: Call, kind: RoomKind) -> Document:
+async def writable_room_of(
+    call: Call, kind: RoomKind, chosen: RoomSelector | None = None
+) -> Document:
     """`room_of` for a call that changes the room. Raises: Refusal: archived, too."""
-    room = await room_of(call, call.body, kind)
+    room = await room_of(call, chosen or call.body, kind)
     if room.get("archived"):
         raise Refusal(
             f"{kind.archived}, {room.get('name', '')}, is archived", code="error-room-archived"
@@ -88,10 +105,13 @@ async def writable_room_of(call: Call, kind: RoomKind) -> Document:
     return room
 
 
-async def direct_of(call: Call, parameters: Parameters, *, by_username: bool) -> Document:
+async def direct_of(
+    call: Call, chosen: DirectSelector | Parameters, *, by_username: bool
+) -> Document:
     """The direct room that `roomId` (or, where allowed, `username`) names. Raises: Refusal."""
-    room_id = parameters.text("roomId")
-    username = parameters.text("username") if by_username else None
+    chosen = _as(DirectSelector, chosen)
+    room_id = chosen.room_id
+    username = chosen.username if by_username else None
     if not room_id and not username:
         sentence = (
             'Query param "roomId" or "username" is required'
@@ -112,15 +132,17 @@ async def direct_of(call: Call, parameters: Parameters, *, by_username: bool) ->
         ) from None
 
 
-def names_a_user(parameters: Parameters) -> bool:
+def names_a_user(chosen: UserSelector | Parameters) -> bool:
     """Whether a user selector is there at all."""
-    return any(parameters.text(name) for name in ("userId", "username", "user"))
+    chosen = _as(UserSelector, chosen)
+    return bool(chosen.user_id or chosen.username or chosen.user)
 
 
-async def user_of(call: Call, parameters: Parameters, *, full: bool = False) -> Document:
+async def user_of(call: Call, chosen: UserSelector | Parameters, *, full: bool = False) -> Document:
     """The user that `userId`, `username` or `user` names. Raises: Refusal."""
-    user_id = parameters.text("userId")
-    username = parameters.text("username") or parameters.text("user")
+    chosen = _as(UserSelector, chosen)
+    user_id = chosen.user_id
+    username = chosen.username or chosen.user
     if not user_id and not username:
         raise Refusal(
             'The required "userId" or "username" param was not provided',
@@ -137,11 +159,11 @@ async def user_of(call: Call, parameters: Parameters, *, full: bool = False) -> 
         raise _no_such_user() from None
 
 
-async def usernames_of(call: Call, parameters: Parameters) -> list[str]:
+async def usernames_of(call: Call, chosen: UsersSelector | Parameters) -> list[str]:
     """The usernames behind `userId`, `username`, `userIds` or `usernames`. Raises: Refusal."""
-    names = [name for name in (parameters.text("username"), parameters.text("user")) if name]
-    names += parameters.texts("usernames", split=True)
-    ids = [one for one in (parameters.text("userId"),) if one] + parameters.texts("userIds")
+    chosen = _as(UsersSelector, chosen)
+    names = [name for name in (chosen.username, chosen.user) if name] + chosen.usernames
+    ids = [one for one in (chosen.user_id,) if one] + chosen.user_ids
     if not names and not ids:
         raise Refusal(
             'Please provide "userId" or "username" or "userIds" or "usernames" as param',

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from services.gateway.rest.answers import InvalidParams
+from services.gateway.rest.requests import WrongValue
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -26,10 +27,14 @@ _SENTENCES = {
 }
 
 
-def filled(model: type[M], values: Mapping[str, Any]) -> M:
-    """`model` from `values`; keys with null count as absent. Raises: InvalidParams."""
+def filled(model: type[M], values: Mapping[str, Any], *, textual: bool = False) -> M:
+    """`model` from `values`; keys with null count as absent.
+
+    `textual`: the values come from a query string or a form. Raises: InvalidParams.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
     try:
-        return model.model_validate({k: v for k, v in values.items() if v is not None})
+        return model.model_validate(given, context={"textual": textual})
     except ValidationError as error:
         raise InvalidParams(*(_sentence(problem) for problem in error.errors())) from None
 
@@ -40,6 +45,10 @@ def _sentence(problem: Any) -> str:
     known = _SENTENCES.get(problem["type"])
     if known is not None:
         return known
+    if problem["type"] == "value_error" and isinstance(problem["ctx"]["error"], WrongValue):
+        return str(problem["ctx"]["error"])
+    if problem["type"] == "literal_error":
+        return "must be equal to one of the allowed values"
     if problem["type"] == "string_pattern_mismatch":
         return f'must match pattern "{problem["ctx"]["pattern"]}"'
     if problem["type"] == "too_long":

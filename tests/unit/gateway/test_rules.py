@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from hubbub.clock import FakeClock
 from hubbub.contracts.messages import NewMessage
 from hubbub.ddp.ejson import milliseconds
-from services.gateway.rest import attachments
 from services.gateway.rest.answers import InvalidParams
 from services.gateway.rest.application import describe
 from services.gateway.rest.cors import Cors
 from services.gateway.rest.endpoints import table
-from services.gateway.rest.login import NoCredentials, credentials
+from services.gateway.rest.families import attachments
+from services.gateway.rest.families.login import NoCredentials, credentials
+from services.gateway.rest.families.synchronizing import cut_after
 from services.gateway.rest.rate_limit import CallsCounted, RateLimit
 from services.gateway.rest.requests import Parameters
 from services.gateway.rest.router import Endpoint, Routes, Table, WrongMethod
-from services.gateway.rest.synchronizing import cut_after
 from services.gateway.rest.validation import filled
 
 # -- endpoints ----------------------------------------------------------------------------------

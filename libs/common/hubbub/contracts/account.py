@@ -7,8 +7,11 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ConfigDict, Field
 
+from hubbub.contracts.avatars import AvatarActions
 from hubbub.contracts.base import Contract, action
 from hubbub.contracts.documents import Document, Frozen, Page, Paging, Text
+from hubbub.contracts.second_factor import SecondFactorActions
+from hubbub.contracts.user_roles import UserRoleActions
 from hubbub.errors import BadRequest, NotAllowed, NotFound, Unauthenticated
 from hubbub.ids import UserId
 
@@ -100,7 +103,9 @@ class PersonalToken(Frozen):
     bypass_two_factor: bool = False
 
 
-class Account(Contract, Protocol, name="account"):
+class Account(
+    SecondFactorActions, UserRoleActions, AvatarActions, Contract, Protocol, name="account"
+):
     """Login, tokens and users."""
 
     @action(idempotent=True, timeout=10.0, running=256, waiting=8192)

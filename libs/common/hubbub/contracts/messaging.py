@@ -6,13 +6,32 @@ from datetime import datetime
 from typing import Protocol
 
 from hubbub.contracts.base import action
+from hubbub.contracts.commands import CommandActions
+from hubbub.contracts.discussions import DiscussionActions
 from hubbub.contracts.documents import Changes, Document, Page, Paging
+from hubbub.contracts.files import FileActions
+from hubbub.contracts.marks import MarkActions
+from hubbub.contracts.members import MemberActions
 from hubbub.contracts.messages import MessageActions
+from hubbub.contracts.room_lists import RoomListActions
 from hubbub.contracts.rooms import RoomActions
+from hubbub.contracts.settings import SettingActions
 
 
-class Messaging(MessageActions, RoomActions, Protocol, name="messaging"):
-    """Everything that is said and where. Messages and rooms are declared beside this module."""
+class Messaging(
+    MessageActions,
+    MarkActions,
+    FileActions,
+    RoomActions,
+    MemberActions,
+    DiscussionActions,
+    RoomListActions,
+    CommandActions,
+    SettingActions,
+    Protocol,
+    name="messaging",
+):
+    """Everything that is said and where. Its parts are declared beside this module."""
 
     @action(idempotent=True)
     async def public_settings(self, updated_since: datetime | None = None) -> Changes:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from hubbub.contracts.documents import Document
 from services.gateway.rest.answers import Answer
 from services.gateway.rest.call import Call
+from services.gateway.rest.families.rooms import since
 from services.gateway.rest.paging import (
     Equals,
     OneOf,
@@ -15,7 +16,6 @@ from services.gateway.rest.paging import (
     parse_fields,
     parse_paging,
 )
-from services.gateway.rest.rooms import since
 from services.gateway.rest.router import Routes
 from services.gateway.rest.steps import in_steps
 

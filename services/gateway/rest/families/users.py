@@ -11,8 +11,8 @@ from hubbub.contracts.documents import Document
 from hubbub.ids import UserId
 from services.gateway.rest.answers import PlainRefusal
 from services.gateway.rest.call import Call
-from services.gateway.rest.departure import leave_everything
-from services.gateway.rest.login import not_twice
+from services.gateway.rest.families.departure import leave_everything
+from services.gateway.rest.families.login import not_twice
 from services.gateway.rest.paging import (
     Differs,
     paged,

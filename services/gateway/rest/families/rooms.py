@@ -9,10 +9,10 @@ from hubbub.contracts.documents import Changes
 from hubbub.contracts.rooms import RoomNotFound
 from hubbub.errors import NotAllowed
 from hubbub.ids import RoomId
-from services.gateway.rest import room_reads
 from services.gateway.rest.answers import Refusal
 from services.gateway.rest.call import Call
-from services.gateway.rest.channels import check_not_last_owner
+from services.gateway.rest.families import room_reads
+from services.gateway.rest.families.channels import check_not_last_owner
 from services.gateway.rest.paging import parse_fields
 from services.gateway.rest.requests import missing, parse_date
 from services.gateway.rest.router import Routes

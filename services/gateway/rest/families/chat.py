@@ -11,11 +11,12 @@ from hubbub.contracts.messages import MessageEdit, MessageNotFound
 from hubbub.ddp.ejson import milliseconds
 from hubbub.errors import BadRequest, NotAllowed
 from hubbub.ids import MessageId, RoomId
-from services.gateway.rest import synchronizing
 from services.gateway.rest.answers import InvalidParams, PlainRefusal, Refusal, Unsuccessful
+from services.gateway.rest.asked import Asked, Flag, Required, Word
 from services.gateway.rest.call import Call
+from services.gateway.rest.families import synchronizing
+from services.gateway.rest.families.posting import checked, post, send
 from services.gateway.rest.paging import EVERYTHING, cut, paged, parse_paging
-from services.gateway.rest.posting import checked, post, send
 from services.gateway.rest.requests import missing, parse_date
 from services.gateway.rest.router import Routes
 from services.gateway.rest.steps import in_steps
@@ -115,20 +116,26 @@ async def get_message(call: Call) -> dict[str, Any]:
     return {"message": message}
 
 
+class React(Asked):
+    """A reaction to a message. Clients use either name for it."""
+
+    message_id: Required
+    emoji: Word | None = None
+    reaction: Word | None = None
+    should_react: Flag | None = None
+
+
 @routes.post("chat.react")
-async def react(call: Call) -> None:
+async def react(call: Call, asked: React) -> None:
     """Add or remove a reaction; toggles when not told which."""
-    body = call.body
-    message_id = body.required_text("messageId")
-    emoji = body.text("emoji") or body.text("reaction")
+    emoji = asked.emoji or asked.reaction
     if not emoji:
         raise Refusal(
             'The required "emoji" param is missing.', code="error-emoji-param-not-provided"
         )
-    should_react = body.optional_flag("shouldReact")
     try:
         await call.services.messaging.set_reaction(
-            call.user_id, emoji, MessageId(message_id), should_react
+            call.user_id, emoji, MessageId(asked.message_id), asked.should_react
         )
     except MessageNotFound:
         raise BadRequest(

@@ -9,7 +9,7 @@ from hubbub.contracts.documents import Document
 from hubbub.ids import RoomId
 from services.gateway.rest.answers import Answer, InvalidParams, PlainRefusal
 from services.gateway.rest.call import Call
-from services.gateway.rest.channels import acting
+from services.gateway.rest.families.channels import acting
 from services.gateway.rest.requests import Parameters
 from services.gateway.rest.router import Routes
 from services.gateway.rest.selectors import CHANNEL, RoomKind, room_of, writable_room_of

@@ -10,11 +10,11 @@ from hubbub.errors import NotAllowed
 from hubbub.ids import UserId
 from services.gateway.rest.answers import InvalidParams, Refusal
 from services.gateway.rest.call import Call
-from services.gateway.rest.departure import check_last_owner
+from services.gateway.rest.families.departure import check_last_owner
+from services.gateway.rest.families.statuses import status_of
 from services.gateway.rest.requests import Parameters, missing
 from services.gateway.rest.router import Routes
 from services.gateway.rest.selectors import user_of
-from services.gateway.rest.statuses import status_of
 from services.gateway.rest.validation import filled
 
 routes = Routes()

@@ -9,9 +9,9 @@ from hubbub.contracts.account import UserNotFound
 from hubbub.contracts.documents import Document
 from hubbub.errors import BadRequest
 from hubbub.ids import RoomId
-from services.gateway.rest import room_reads
 from services.gateway.rest.answers import PlainRefusal, Refusal
 from services.gateway.rest.call import Call
+from services.gateway.rest.families import room_reads
 from services.gateway.rest.paging import cut, paged, parse_fields, parse_paging, sorted_by
 from services.gateway.rest.router import Handler, Routes
 from services.gateway.rest.selectors import direct_of

@@ -16,7 +16,7 @@ from hubbub.errors import BadRequest, HubbubError, Internal, NotFound
 from hubbub.telemetry.log import get_logger
 from services.gateway.rest.answers import PlainRefusal
 from services.gateway.rest.call import Call
-from services.gateway.rest.login import end_token
+from services.gateway.rest.families.login import end_token
 from services.gateway.rest.requests import missing
 from services.gateway.rest.router import Routes
 

@@ -15,9 +15,9 @@ from hubbub.contracts.messages import (
 from hubbub.contracts.rooms import RoomNotFound
 from hubbub.errors import BadRequest, NotAllowed, NotFound
 from hubbub.ids import RoomId, random_id
-from services.gateway.rest import attachments
 from services.gateway.rest.answers import InvalidParams, PlainRefusal
 from services.gateway.rest.call import Call
+from services.gateway.rest.families import attachments
 from services.gateway.rest.validation import filled
 
 MAX_TARGETS = 50  # rooms that one call may send to

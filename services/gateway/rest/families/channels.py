@@ -9,9 +9,9 @@ from hubbub.contracts.documents import Document, Page, Paging
 from hubbub.contracts.rooms import LastOwner, NewRoom, RoomNotFound, RoomType
 from hubbub.errors import NotAllowed
 from hubbub.ids import RoomId
-from services.gateway.rest import room_reads
 from services.gateway.rest.answers import Answer, Forbidden, PlainRefusal, Refusal
 from services.gateway.rest.call import Call
+from services.gateway.rest.families import room_reads
 from services.gateway.rest.paging import (
     Condition,
     Equals,

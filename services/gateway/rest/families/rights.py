@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.gateway.rest.call import Call
-from services.gateway.rest.rooms import changed, since
+from services.gateway.rest.families.rooms import changed, since
 from services.gateway.rest.router import Routes
 
 routes = Routes()

@@ -1,0 +1,1 @@
+"""What members are to a room."""

@@ -1,0 +1,1 @@
+"""The endpoints, a module per family, and what belongs to one family alone."""

@@ -1,0 +1,7 @@
+"""Invitations."""
+
+from __future__ import annotations
+
+from services.gateway.rest.router import Routes
+
+routes = Routes()

@@ -1,0 +1,7 @@
+"""Roles and permissions, for administrators."""
+
+from __future__ import annotations
+
+from services.gateway.rest.router import Routes
+
+routes = Routes()

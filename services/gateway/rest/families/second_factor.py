@@ -1,0 +1,7 @@
+"""Second factors."""
+
+from __future__ import annotations
+
+from services.gateway.rest.router import Routes
+
+routes = Routes()

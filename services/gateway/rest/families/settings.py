@@ -1,0 +1,7 @@
+"""Settings of the workspace."""
+
+from __future__ import annotations
+
+from services.gateway.rest.router import Routes
+
+routes = Routes()

@@ -1,0 +1,12 @@
+"""Links by which people join a room."""
+
+from __future__ import annotations
+
+from services.messaging.desk import Desk
+
+
+class Invitations:
+    """The doors of this."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk

@@ -1,0 +1,12 @@
+"""Stars, pins, followed threads, reports."""
+
+from __future__ import annotations
+
+from services.messaging.desk import Desk
+
+
+class MessageMarks:
+    """The doors of this."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk

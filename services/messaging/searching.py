@@ -1,0 +1,12 @@
+"""Finding messages by their text."""
+
+from __future__ import annotations
+
+from services.messaging.desk import Desk
+
+
+class Searching:
+    """The doors of this."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
