@@ -17,6 +17,7 @@ from hubbub.ddp import messages, sockjs, websocket
 from hubbub.ddp.messages import Connect, Inbound, Malformed, Ping, Pong, ProtocolViolation
 from hubbub.ids import random_id
 from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.sparing import Sparing
 from services.ddp_streamer.common import (
     Cause,
     Common,
@@ -31,6 +32,7 @@ from services.ddp_streamer.wheel import NEVER
 __all__ = ["Cause", "Common", "Connection", "ConnectionListener", "OpenSession", "Peer"]
 
 log = get_logger(__name__)
+_refused = Sparing(log, "refused")
 
 CUT: Final = 1006
 """Stands for a connection that ended without a close frame (RFC 6455 7.1.5); never sent."""
@@ -393,8 +395,10 @@ class Connection(asyncio.Protocol):
             self._greet(message, text)
         elif isinstance(message, Malformed):
             self._common.metrics.bad_input.labels("message").inc()
+            _refused(conn=self.connection_id, what="message", reason="malformed")
             self.send(messages.error("Bad request", text))
         elif isinstance(message, Connect):
+            _refused(conn=self.connection_id, what="message", reason="already_connected")
             self.send(messages.error("Already connected", text))
         else:
             self._tell(message)

@@ -19,6 +19,7 @@ from hubbub.ddp.messages import Connect, Id, Inbound, Method, Refused, Sub, Unsu
 from hubbub.errors import HubbubError, Internal
 from hubbub.ids import random_id, session_id
 from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.sparing import Sparing
 from services.ddp_streamer.connection import Peer
 from services.ddp_streamer.fanout import Person, Recipient, Topic
 from services.ddp_streamer.fanout.recipients import room_of_topic
@@ -27,6 +28,7 @@ from services.ddp_streamer.streams import Plan, not_allowed
 from services.ddp_streamer.tasks import Tasks
 
 log = get_logger(__name__)
+_refused = Sparing(log, "refused")
 
 POLICY: Final = "POLICY"
 _MAX_PARALLEL = 32  # reads of one session that run beside each other
@@ -253,6 +255,7 @@ class Session:
             case Refused(kind="sub"):
                 self._refuse_sub(message.id, message.error)
             case Refused():
+                self._note_refusal("method", message.error)
                 for answer in message.answer():
                     self.send(answer)
             case _:
@@ -338,6 +341,7 @@ class Session:
             answer = messages.result(method.id, reply.value)
         except HubbubError as error:
             answer = messages.result_error(method.id, error)
+            self._note_refusal("method", error)
         except Exception as error:
             answer = messages.result_error(method.id, _unexpected(method.name, error))
         finally:
@@ -501,8 +505,13 @@ class Session:
             taken.append(work)
         return taken
 
+    def _note_refusal(self, what: str, error: HubbubError) -> None:
+        # Names of methods and events are the client's own words: not in the log.
+        _refused(conn=self.public_id, uid=self.user_id, what=what, reason=str(error.code))
+
     def _refuse(self, message: Method | Sub, error: HubbubError) -> None:
         if isinstance(message, Method):
+            self._note_refusal("method", error)
             self.send(messages.result_error(message.id, error))
             self.send(messages.updated(message.id))
         else:
@@ -513,6 +522,7 @@ class Session:
         before = self.subscriptions.pop(sub_id, None)
         if before is not None:
             self._handlers.ended(self, before)
+        self._note_refusal("sub", error)
         self.send(messages.nosub(sub_id, error))
 
 

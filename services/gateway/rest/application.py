@@ -16,6 +16,7 @@ from hubbub.bus import call_context
 from hubbub.contracts.account import Identity
 from hubbub.errors import BadRequest, HubbubError, Internal, RateLimited, Unauthenticated
 from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.sparing import Sparing
 from services.gateway.rest import answers
 from services.gateway.rest.answers import Answer
 from services.gateway.rest.call import Call, Door
@@ -26,6 +27,7 @@ from services.gateway.rest.router import Endpoint, Table, WrongMethod
 from services.gateway.rest.transport import BadTransport, address_of, read_body, target_of
 
 log = get_logger(__name__)
+_refused = Sparing(log, "refused")
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -70,6 +72,7 @@ class Application:
                 return await self._endpoint_answer(request, seen)
         except BadTransport as error:
             self._door.metrics.bad_input(error.code)
+            _refused(route=seen.route, req=request_id, reason=error.code)
             return answers.unreadable(error.status, error.reason, error.code)
         except TimeoutError:
             log.warning("request_timed_out", route=seen.route, request_id=request_id)
@@ -79,6 +82,8 @@ class Application:
                 log.warning(
                     "service_failed", route=seen.route, request_id=request_id, id=error.error_id
                 )
+            else:
+                _refused(route=seen.route, req=request_id, reason=str(error.code))
             return answers.refusal(error)
         except Exception:
             # A defect of ours: the log has it all, the client a number to ask with.
@@ -108,6 +113,7 @@ class Application:
             body=await self._body(request),
             headers=request.headers,
             address=address,
+            rest=endpoint.rest_of(target.path),
         )
         with call_context(user_id=caller.user_id if caller else None):
             if endpoint.permission is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from hubbub.ddp.messages import Connect, Method, Refused, Sub, Unsub
 from hubbub.errors import BadRequest, Unavailable
@@ -127,6 +128,32 @@ async def test_falsy_results_are_sent_and_none_is_left_out(bench: Callable[..., 
     results = [frame for frame in b.socket.sent if frame["msg"] == "result"]
     assert [frame["result"] for frame in results[:-1]] == values
     assert "result" not in results[-1]
+
+
+async def test_every_refusal_is_one_line_in_the_log(bench: Callable[..., Bench]) -> None:
+    b = bench()
+
+    def refuse(_: Session) -> None:
+        raise BadRequest("hunter2 is wrong", code=400)
+
+    async def deny(_: Session, __: Work) -> None:
+        raise not_allowed()
+
+    b.handlers.results = {"m": refuse}
+    b.handlers.subs = deny
+    with capture_logs() as lines:
+        b.method("1")
+        await b.says(("updated", "1"))
+        b.sub("2")
+        await b.says(("nosub", "2", "not-allowed"))
+        b.session.on_message(Refused("method", "3", "m", BadRequest("Bad request", code=400)))
+    assert [(line["event"], line["what"], line["reason"]) for line in lines] == [
+        ("refused", "method", "400"),
+        ("refused", "sub", "not-allowed"),
+        ("refused", "method", "400"),
+    ]
+    assert {line["conn"] for line in lines} == {"c1"}
+    assert "hunter2" not in str(lines)
 
 
 async def test_errors_are_answered_and_defects_are_not_shown(
