@@ -40,6 +40,9 @@ class Call:
     headers: Mapping[str, str]
     address: str
     """The client's, or empty when it is unknown."""
+    rest: str = ""
+    """What the path has behind the name of an endpoint that ends in `/*`, decoded: an id, or
+    several with slashes between. One final slash is ignored."""
 
     @property
     def services(self) -> Services:

@@ -33,7 +33,7 @@ class Endpoint:
 
     method: str
     name: str
-    """Behind `/api/v1/`. A name that ends in `/*` matches whatever follows."""
+    """Behind `/api/v1/`. A name that ends in `/*` matches whatever follows: `call.rest`."""
     handler: Handler
     access: Access = "required"
     permission: str | None = None
@@ -56,6 +56,12 @@ class Endpoint:
     def path(self) -> str:
         """The template, as metrics and documentation show it."""
         return (UNVERSIONED if self.unversioned else VERSIONED) + self.name
+
+    def rest_of(self, path: str) -> str:
+        """What a decoded path has in the place of `*`; empty for an exact name."""
+        if not self.name.endswith("/*"):
+            return ""
+        return path.removeprefix(self.path[:-1]).removesuffix("/")
 
     @property
     def summary(self) -> str:

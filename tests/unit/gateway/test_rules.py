@@ -63,6 +63,24 @@ def test_endpoints_are_found(method: str, path: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "rest"),
+    [
+        ("/api/v1/m/x", "x"),
+        ("/api/v1/m/x/", "x"),
+        ("/api/v1/m/x/y", "x/y"),
+        ("/api/v1/a.b", ""),
+        ("/api/v1/a.b/", ""),
+    ],
+)
+def test_a_prefix_leaves_the_rest_of_the_path(path: str, rest: str) -> None:
+    """That is where ids stand in a path."""
+    found = _table().find("POST", path)
+
+    assert isinstance(found, Endpoint)
+    assert found.rest_of(path) == rest
+
+
+@pytest.mark.parametrize(
     "path",
     ["/api/v1/A.B", "/api/v1/a.b//", "/api/v1/m/", "/api/v1/m", "/api/v1/info", "/api/a.b", ""],
 )
