@@ -113,7 +113,7 @@ class Facts:
         if roles is None:
             return {}
         pairs = {(user_id, room.id): room for room in rooms}
-        memberships = await self._memberships.get_many(pairs)
+        memberships = await self._memberships_now(list(pairs))
         return {
             room.id: Standing(
                 roles=roles | (memberships[pair] or frozenset()),
@@ -122,6 +122,17 @@ class Facts:
             )
             for pair, room in pairs.items()
         }
+
+    async def _memberships_now(self, pairs: list[Pair]) -> dict[Pair, frozenset[str] | None]:
+        """Memberships; that there is none is never believed without a look.
+
+        Who joins a room asks for it with the next breath, before the event of the joining.
+        """
+        known = {pair: held for pair in pairs if (held := self._memberships.peek(pair)) is not None}
+        absent = [pair for pair in pairs if pair not in known]
+        for pair in absent:
+            self._memberships.forget(pair)
+        return known | await self._memberships.get_many(absent)
 
     async def _standings_of_a_stranger(self, rooms: list[Room]) -> dict[RoomId, Standing]:
         stored = await self._settings.get(ANONYMOUS_READ)

@@ -76,6 +76,14 @@ class Rights:
             return None
         return verdict
 
+    def doubt(self, question: Question) -> None:
+        """Forget a remembered no.
+
+        Who has just been let into a room subscribes at once, before any event can tell of it.
+        """
+        if self.known(question) is False:
+            self._forget(question)
+
     async def learn(self, question: Question) -> bool:
         """Ask, unless the answer is remembered.
 

@@ -276,6 +276,8 @@ class Router:
         if before is not None and before.is_same(sub):
             self._tell_ready(session, sub, plan, wish)
             return None
+        if plan.question is not None:
+            self._rights.doubt(plan.question)
         return sub, plan, wish
 
     async def _decide(self, session: Session, plan: Plan) -> None:

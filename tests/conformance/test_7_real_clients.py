@@ -1,18 +1,22 @@
-"""Conformance: npm clients nobody here wrote, in a Node process each."""
+"""Conformance: clients nobody here wrote, in a process of their own each."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from hubbub.ids import random_id
 from tests.conformance.conftest import Running
 from tests.conformance.processes import children_running
+from tests.conformance.rest import PASSWORD, Rest
 
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(240)]
 
@@ -28,7 +32,7 @@ def clients() -> Path:
     root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     folder = root / "hubbub" / f"npm-clients-{hashlib.sha256(wanted).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    for file in HERE.iterdir():
+    for file in HERE.glob("*.*"):
         shutil.copy(file, folder / file.name)
     if not (folder / "installed").exists():
         subprocess.run(
@@ -41,7 +45,7 @@ def clients() -> Path:
     return folder
 
 
-@pytest.mark.parametrize("client", ["sdk0", "sdk1", "simpleddp", "ddp"])
+@pytest.mark.parametrize("client", ["sdk0", "sdk1", "simpleddp", "ddp", "ddpclient"])
 def test_080_real_clients_talk(hubbub: Running, clients: Path, client: str) -> None:
     """Sign in, talk, edit, delete, type, be refused; come back after kill -9 of the streamers."""
     with subprocess.Popen(
@@ -67,3 +71,42 @@ def test_080_real_clients_talk(hubbub: Running, clients: Path, client: str) -> N
     assert node.returncode == 0, text
     assert "FAIL" not in text, text
     assert text.strip().endswith("0 failed"), text
+
+
+@pytest.fixture(scope="session")
+def async_client() -> Path:
+    """A folder with PyPI `rocketchat-async`, which wants older libraries than this project."""
+    wanted = "rocketchat-async==4.3.0"
+    root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = root / "hubbub" / wanted.replace("==", "-")
+    if not (folder / "installed").exists():
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), wanted],
+            check=True,
+            timeout=120,
+        )
+        (folder / "installed").touch()
+    return folder
+
+
+async def test_rocketchat_async_talks(hubbub: Running, rest: Rest, async_client: Path) -> None:
+    """Bots of a Python client: rooms, messages, reactions, threads, a wrong password."""
+    ana = await rest.register(f"ana-{random_id(8).lower()}")
+    bo = await rest.register(f"bo-{random_id(8).lower()}")
+    room = await rest.post("groups.create", ana, name=f"room-{random_id(8)}", members=[bo.username])
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [
+            *(sys.executable, str(HERE / "async_bot.py"), hubbub.websocket),
+            *(ana.username, bo.username, PASSWORD, room["group"]["_id"]),
+        ],
+        env={**os.environ, "PYTHONPATH": str(async_client)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "refused: User not found or incorrect password" in done.stdout
+    assert done.stdout.strip().endswith("done")

@@ -103,6 +103,14 @@ class Cache(Generic[K, V]):
             found[key] = await self._landing(key, task, stale_for)
         return found
 
+    def peek(self, key: K) -> V | None:
+        """The value of `key` if it is there and fresh, without loading."""
+        entry = self._fresh(key)
+        if entry is None:
+            return None
+        self._on_look("hit")
+        return entry.value
+
     def forget(self, key: K) -> None:
         """The value may have changed: whoever asks from now on gets it loaded anew."""
         self._entries.pop(key, None)

@@ -63,6 +63,57 @@ await step('a direct message reaches the other', async () => {
 	const sent = await a.call('sendMessage', { _id: randomId(), rid: direct, msg: 'just us' });
 	await until('the direct message', () => b.events.find(({ key, args }) => key === direct && args[0]._id === sent._id));
 });
+await step('a reaction comes and goes', async () => {
+	const sent = await send(a, 'react to me');
+	await b.call('setReaction', ':tada:', sent._id, true);
+	await until('the reaction', () => messages(b, ({ _id, reactions }) => _id === sent._id && reactions?.[':tada:']?.usernames.includes(bo.username)));
+	b.events.length = 0;
+	await b.call('setReaction', ':tada:', sent._id, false);
+	await until('no reaction', () => messages(b, ({ _id, reactions }) => _id === sent._id && !reactions));
+});
+await step('a thread: the reply arrives, the parent counts it', async () => {
+	const parent = await send(a, 'a question');
+	const reply = await b.call('sendMessage', { _id: randomId(), rid, tmid: parent._id, msg: 'an answer' });
+	await until('the reply', () => messages(b, ({ _id, tmid }) => _id === reply._id && tmid === parent._id));
+	await until('the count', () => messages(b, ({ _id, tcount }) => _id === parent._id && tcount === 1));
+	const replies = await a.call('getThreadMessages', { tmid: parent._id });
+	check(replies.length === 1 && replies[0]._id === reply._id, `replies: ${JSON.stringify(replies)}`);
+});
+await step('history is paged without gap and without repetition', async () => {
+	const sent = [];
+	for (let number = 0; number < 7; number += 1) sent.unshift((await send(a, `page ${number}`))._id);
+	const found = [];
+	let end = null;
+	while (found.length < sent.length) {
+		const { messages: page } = await b.call('loadHistory', rid, end, 3);
+		check(page.length === 3, `a page of ${page.length}`);
+		found.push(...page.map(({ _id }) => _id));
+		const { ts } = page[page.length - 1];
+		end = { $date: ts.$date ?? ts.getTime() };
+	}
+	check(JSON.stringify(found.slice(0, sent.length)) === JSON.stringify(sent), `${found} instead of ${sent}`);
+});
+await step('a mention counts until it is read', async () => {
+	const key = `${bo._id}/subscriptions-changed`;
+	const counts = (probe) => b.events.find((event) => event.key === key && event.args[1].rid === rid && probe(event.args[1]));
+	await b.watch('notify-user', key);
+	await b.call('readMessages', rid);
+	await send(a, `look, @${bo.username}`);
+	await until('the mention', () => counts(({ userMentions, unread, alert }) => userMentions === 1 && unread === 1 && alert === true));
+	b.events.length = 0;
+	await b.call('readMessages', rid);
+	await until('all is read', () => counts(({ userMentions, unread, alert }) => userMentions === 0 && unread === 0 && alert === false));
+});
+await step('rooms and memberships are listed', async () => {
+	for (const method of ['rooms/get', 'subscriptions/get']) {
+		const all = await b.call(method, {});
+		check(all.some((one) => (one.rid ?? one._id) === rid), `${method}: not there`);
+		const { update, remove } = await b.call(method, { $date: 0 });
+		check(update.length === all.length && Array.isArray(remove), `${method}: ${update?.length} of ${all.length}`);
+	}
+	const { rooms } = await b.call('spotlight', 'general', [], { users: true, rooms: true });
+	check(rooms.some(({ name }) => name === 'general'), 'general was not found');
+});
 await step('an unknown method is an error, and the connection lives on', async () => {
 	let error;
 	await a.call('no-such-method').catch((reason) => { error = reason; });
@@ -81,6 +132,21 @@ await step('killed streamers: both come back and go on', async () => {
 		return sent;
 	}, 10000);
 	await until('the message', () => messages(b, ({ _id }) => _id === sent._id));
+});
+await step('who is added hears at once, who is removed hears no more', async () => {
+	const dora = await newUser('dora');
+	const d = await signIn(dora);
+	const unseen = await d.call('loadHistory', rid);
+	check(!unseen?.messages, 'could read');
+	await a.call('addUsersToRoom', { rid, users: [dora.username] });
+	await d.watch('room-messages', rid);
+	const first = await send(a, 'welcome');
+	await until('the first', () => messages(d, ({ _id }) => _id === first._id));
+	await a.call('removeUserFromRoom', { rid, username: dora.username });
+	d.events.length = 0;
+	const second = await send(a, 'without them');
+	await until('the second', () => messages(b, ({ _id }) => _id === second._id));
+	check(!messages(d, () => true), 'leaked');
 });
 for (const client of [a, b, c]) await Promise.resolve(client?.close()).catch(() => {});
 finish();

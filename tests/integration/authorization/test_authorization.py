@@ -131,6 +131,17 @@ async def test_seeds(workspace: Workspace, service: AuthorizationService) -> Non
     assert next(role for role in roles if role["_id"] == "owner")["scope"] == "Subscriptions"
 
 
+async def test_who_has_just_joined_is_let_in(
+    workspace: Workspace, authorization: Authorization
+) -> None:
+    """That there is no membership is not remembered: no event has to tell of its beginning."""
+    assert not await authorization.can_access_room_id(PRIVATE, BOB)
+    await workspace.join(BOB, PRIVATE)
+
+    assert await authorization.can_access_room_id(PRIVATE, BOB)
+    assert await authorization.accessible_rooms([PRIVATE, PUBLIC], BOB) == [PRIVATE, PUBLIC]
+
+
 async def test_permissions_by_role_and_room(
     workspace: Workspace, authorization: Authorization
 ) -> None:
@@ -263,28 +274,29 @@ async def test_events_make_it_forget(
     async def reader() -> bool:
         return await authorization.can_access_room_id(PUBLIC, ANN)
 
+    await workspace.join(BOB, PRIVATE)
     assert [await one() for one in (member, creator, writer, stranger, reader)] == [
-        False,
+        True,
         False,
         True,
         False,
         True,
     ]
-    await workspace.join(BOB, PRIVATE)
+    await workspace.leave(BOB, PRIVATE)
     await users.update_one({"_id": BOB}, {"$set": {"roles": ["user", "admin"]}})
     await permissions.update_one({"_id": "create-c"}, {"$set": {"roles": []}})
     await workspace.setting("Accounts_AllowAnonymousRead", True)
     await rooms.update_one({"_id": PUBLIC}, {"$set": {"t": "p"}})
     assert [await one() for one in (member, creator, writer, stranger, reader)] == [
-        False,
+        True,
         False,
         True,
         False,
         True,
     ]
 
-    await bus.publish(MembershipChanged(user_id=BOB, room_id=PRIVATE, change="began"))
-    await eventually(member)
+    await bus.publish(MembershipChanged(user_id=BOB, room_id=PRIVATE, change="ended"))
+    await eventually(lambda: denied(member))
     await bus.publish(UserChanged(user_id=BOB))
     await eventually(creator)
     await bus.publish(PermissionsChanged())

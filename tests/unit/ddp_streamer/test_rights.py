@@ -62,6 +62,20 @@ async def test_an_answer_is_asked_for_once(
     assert authorization.asked == 1
 
 
+async def test_a_remembered_no_can_be_doubted(
+    rights: Rights, authorization: FakeAuthorization
+) -> None:
+    """Who was let in a moment ago subscribes at once, before any event can tell of it."""
+    authorization.answer = False
+    assert not await rights.learn(ACCESS)
+    authorization.answer = True
+    assert not await rights.learn(ACCESS)
+    rights.doubt(ACCESS)
+    assert await rights.learn(ACCESS)
+    rights.doubt(ACCESS)  # a yes is believed
+    assert rights.known(ACCESS) is True
+
+
 async def test_an_answer_grows_old(rights: Rights, clock: FakeClock) -> None:
     await rights.learn(ACCESS)
     await rights.learn(PERMISSION)
