@@ -1,4 +1,4 @@
-"""Changing users: names, addresses, passwords, roles, preferences, the active flag."""
+"""Changing users by those who may: names, addresses, passwords, roles, preferences."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from hubbub.contracts.account import UserChanges, UserNotFound
-from hubbub.contracts.workspace import BOT_USER_ID, ROLES
+from hubbub.contracts.account import UserChanges
 from hubbub.errors import NotAllowed
 from hubbub.ids import UserId
 from hubbub.mongo import Document
 from hubbub.workspace_settings import WorkspaceSettings
-from services.account import names, profile
+from services.account import names, profile, rights
+from services.account.audit import Audit
 from services.account.default_rooms import DefaultRooms
+from services.account.departures import Departures
 from services.account.domain import PERSONAL_TOKEN
 from services.account.passwords import Passwords
-from services.account.registration import Registrar, field_taken
-from services.account.store.fields import TOKENS
-from services.account.store.logins import MongoLoginStore
-from services.account.store.users import MongoUserStore, Taken
+from services.account.refusals import last_administrator, user_not_found
+from services.account.registration import Registrar, field_taken, named
+from services.account.rights import Rights
+from services.account.store.fields import TOKENS, password_change
+from services.account.store.users import LastAdministrator, MongoUserStore, Taken
 
-_NO_LOGIN_TOKENS = {TOKENS: {"type": {"$ne": PERSONAL_TOKEN}}}
+NO_LOGIN_TOKENS = {TOKENS: {"type": {"$ne": PERSONAL_TOKEN}}}
+"""What to `$pull` to end every login."""
+
 _DIRECT = (
     ("nickname", "nickname"),
     ("bio", "bio"),
@@ -33,174 +37,218 @@ _DIRECT = (
 
 
 class Editor:
-    """Changes users. Who may, the caller has decided."""
+    """Changes users."""
 
     def __init__(
         self,
         users: MongoUserStore,
-        tokens: MongoLoginStore,
         registrar: Registrar,
         passwords: Passwords,
         workspace: WorkspaceSettings,
         rooms: DefaultRooms,
+        departures: Departures,
+        held: Rights,
+        audit: Audit,
         now: Callable[[], datetime],
     ) -> None:
         self._users = users
-        self._tokens = tokens
         self._registrar = registrar
         self._passwords = passwords
         self._workspace = workspace
         self._rooms = rooms
+        self._departures = departures
+        self._rights = held
+        self._audit = audit
         self._now = now
 
     async def set_username(self, user_id: UserId, username: str) -> str:
-        """Choose or change a username; a first one brings the user into the default rooms."""
-        user = await self._found(user_id, ["username", "name"])
+        """Choose or change the own username; a first one brings the user into the default rooms."""
+        user = await self.found(user_id, ["username", "name"])
         name = await self._registrar.checked_username(username)
         present = user.get("username")
         if present == name:
             return name
         if present and not await self._workspace.flag("Accounts_AllowUsernameChange"):
             raise NotAllowed("Changing the username is not allowed", code="error-not-allowed")
-        fields: Document = {"username": name, "_updatedAt": self._now()}
+        await self._registrar.check_similar(name, besides=user_id)
+        fields, gone = named(name)
+        fields["_updatedAt"] = self._now()
         if not user.get("name"):
             fields["name"] = name
         if not present:
             fields["defaultRoomsPending"] = True
-        await self._update(user_id, {"$set": fields}, username=name)
+        await self.store(user_id, fields, gone, username=name)
         if not present:
             await self._rooms.join_soon(user_id)
         return name
 
-    async def set_password(self, user_id: UserId, password: str, keep_token: str) -> None:
-        """Change the password; every login token but one is gone with it."""
-        if not await self._workspace.flag("Accounts_AllowPasswordChange"):
-            raise NotAllowed("Password change is not allowed", code="error-not-allowed")
-        stored = await self._passwords.hash(self._registrar.digest(password))
-        if not await self._tokens.set_password(
-            user_id, stored, keep_token=keep_token, now=self._now()
-        ):
-            raise user_not_found()
-
-    async def update(self, user_id: UserId, changes: UserChanges) -> Document:
-        """Change what `changes` holds; the document as administrators see it."""
-        user = await self._found(user_id, ["roles", "emails"])
-        fields: Document = {
-            field: value
-            for attribute, field in _DIRECT
-            if (value := getattr(changes, attribute)) is not None
-        }
-        operators: dict[str, Any] = {"$set": fields}
-        if changes.name is not None:
-            fields["name"] = names.display_name(changes.name)
-        if changes.username is not None:
-            fields["username"] = await self._registrar.checked_username(
-                changes.username, code="error-input-is-not-a-valid-field"
-            )
-        if changes.roles is not None:
-            fields["roles"] = await self._checked_roles(user, changes.roles)
-        fields |= _changed_address(user, changes)
-        for key, value in names.custom_fields(changes.custom_fields or {}).items():
-            fields[f"customFields.{key}"] = value
-        if changes.password is not None:
-            digest = self._registrar.digest(changes.password)
-            fields["services.password.bcrypt"] = await self._passwords.hash(digest)
-            operators["$pull"] = _NO_LOGIN_TOKENS
-        fields["_updatedAt"] = self._now()
-        await self._update(
-            user_id, operators, username=fields.get("username"), address=changes.email
+    async def update(
+        self, actor_id: UserId, user_id: UserId, changes: UserChanges, *, confirmed: bool
+    ) -> Document:
+        """See the contract."""
+        await self._rights.check_change(actor_id, user_id, changes)
+        user = await self.found(user_id, ["roles", "emails", "active", "type", "username"])
+        deactivates = changes.active is False and user.get("active") is True
+        if deactivates:
+            await self._departures.check(user, confirmed=confirmed)
+        fields, gone = await self._fields(user, changes)
+        keeps_admin = changes.roles is None or "admin" in changes.roles
+        await self.store(
+            user_id,
+            fields,
+            gone,
+            ends_logins=changes.password is not None,
+            username=fields.get("username"),
+            address=changes.email,
+            may_lose_admin=not keeps_admin and "admin" in (user.get("roles") or []),
         )
-        changed = await self._found(user_id, profile.SEEN_BY_ADMINISTRATORS)
+        await self._note(actor_id, user, changes)
+        if changes.active is not None and changes.active != user.get("active"):
+            await self._departures.set_active(
+                actor_id, user_id, active=changes.active, confirmed=confirmed
+            )
+        changed = await self.found(user_id, profile.SEEN_BY_ADMINISTRATORS)
         return profile.for_others(changed, full=True)
 
-    async def set_active(self, user_id: UserId, *, active: bool) -> None:
-        """Activate, or deactivate and end every login."""
-        user = await self._found(user_id, ["roles"])
-        fields: Document = {"active": active, "_updatedAt": self._now()}
-        if not active:
-            await self._check_not_last(user)
-            fields[TOKENS] = []
-        await self._update(user_id, {"$set": fields})
+    async def sign_out(self, actor_id: UserId, user_id: UserId) -> None:
+        """See the contract."""
+        if actor_id != user_id:
+            await self._rights.require(actor_id, rights.SIGN_OUT_OTHERS)
+        await self._users.update(user_id, {"$pull": NO_LOGIN_TOKENS})
+        await self._audit.note("token.all-removed", actor=actor_id, target=user_id)
 
-    async def sign_out(self, user_id: UserId) -> None:
-        """End every login of a user."""
-        await self._users.update(user_id, {"$pull": _NO_LOGIN_TOKENS})
+    async def preferences(self, user_id: UserId) -> Document:
+        """See the contract."""
+        user = await self.found(user_id, ["settings", "language"])
+        shown = profile.preferences(user, await self.default_preferences())
+        if isinstance(user.get("language"), str):
+            shown["language"] = user["language"]
+        return shown
 
-    async def set_preferences(self, user_id: UserId, changes: dict[str, Any]) -> Document:
-        """Change some preferences; all of them."""
+    async def set_preferences(
+        self, actor_id: UserId, user_id: UserId, changes: dict[str, Any]
+    ) -> Document:
+        """See the contract."""
+        if actor_id != user_id and not await self._rights.may(actor_id, rights.EDIT_OTHERS):
+            raise NotAllowed("Editing user is not allowed", code="error-action-not-allowed")
         checked = profile.checked_preferences(changes)
         language = checked.pop("language", None)
         fields: Document = {f"settings.preferences.{key}": val for key, val in checked.items()}
         if language is not None:
             fields["language"] = language
         fields["_updatedAt"] = self._now()
-        await self._update(user_id, {"$set": fields})
-        return profile.preferences(await self._found(user_id, ["settings"]))
+        await self.store(user_id, fields)
+        return await self.preferences(user_id)
 
-    async def delete(self, user_id: UserId) -> None:
-        """Remove a user; one that is not there is no error."""
-        user = await self._users.find(user_id, ["roles"])
-        if user is None:
-            return
-        if user_id == BOT_USER_ID:
-            raise action_not_allowed("The built-in bot cannot be removed")
-        await self._check_not_last(user)
-        await self._users.delete(user_id)
+    async def default_preferences(self) -> dict[str, Any]:
+        """The workspace's preferences where it has some of its own."""
+        found: dict[str, Any] = {}
+        for key, setting_id in profile.WORKSPACE_DEFAULTS.items():
+            match profile.PREFERENCES[key]:
+                case bool():
+                    found[key] = await self._workspace.flag(setting_id)
+                case int():
+                    found[key] = await self._workspace.number(setting_id)
+                case _:
+                    found[key] = await self._workspace.text(setting_id)
+        return found
 
-    async def _checked_roles(self, user: Document, roles: list[str]) -> list[str]:
-        if any(role not in ROLES or ROLES[role][0] != "Users" for role in roles):
-            raise action_not_allowed("Assigning this role is not allowed")
-        if "admin" not in roles:
-            await self._check_not_last(user)
-        return list(dict.fromkeys(roles))
-
-    async def _check_not_last(self, user: Document) -> None:
-        if "admin" not in (user.get("roles") or []):
-            return
-        if await self._users.administrators(2) in ([], [user["_id"]]):
-            raise action_not_allowed("There must be at least one administrator")
-
-    async def _found(self, user_id: str, fields: list[str]) -> Document:
+    async def found(self, user_id: str, fields: list[str]) -> Document:
+        """Some fields of a user. Raises: UserNotFound."""
         user = await self._users.find(user_id, fields)
         if user is None:
             raise user_not_found()
         return user
 
-    async def _update(
+    async def store(
         self,
         user_id: UserId,
-        operators: dict[str, Any],
+        fields: Document,
+        gone: Document | None = None,
         *,
+        ends_logins: bool = False,
         username: str | None = None,
         address: str | None = None,
+        may_lose_admin: bool = False,
     ) -> None:
+        """Write what was checked. Raises: UserNotFound; FieldTaken; NotAllowed."""
+        operators: dict[str, Any] = {"$set": fields}
+        if gone:
+            operators["$unset"] = gone
+        if ends_logins:
+            operators["$pull"] = NO_LOGIN_TOKENS
+        update = (
+            self._users.update_keeping_an_administrator if may_lose_admin else self._users.update
+        )
         try:
-            if not await self._users.update(user_id, operators):
+            if not await update(user_id, operators):
                 raise user_not_found()
         except Taken as taken:
             raise field_taken(taken, username, address) from None
+        except LastAdministrator:
+            raise last_administrator() from None
+
+    async def _fields(self, user: Document, changes: UserChanges) -> tuple[Document, Document]:
+        """What to set and to remove. Raises: BadRequest; FieldTaken."""
+        fields: Document = {
+            field: value
+            for attribute, field in _DIRECT
+            if (value := getattr(changes, attribute)) is not None
+        }
+        gone: Document = {}
+        if changes.name is not None:
+            fields["name"] = names.display_name(changes.name)
+        if changes.username is not None and changes.username != user.get("username"):
+            name = await self._registrar.checked_username(
+                changes.username, code="error-input-is-not-a-valid-field"
+            )
+            await self._registrar.check_similar(name, besides=user["_id"])
+            fields |= named(name)[0]
+            gone |= named(name)[1]
+        if changes.roles is not None:
+            fields["roles"] = list(dict.fromkeys(changes.roles))
+        fields |= changed_address(user, changes.email, verified=changes.verified)
+        for key, value in names.custom_fields(changes.custom_fields or {}).items():
+            fields[f"customFields.{key}"] = value
+        if changes.password is not None:
+            stored = await self._passwords.hash(self._registrar.digest(changes.password))
+            put, removed = password_change(stored)
+            fields |= put
+            gone |= removed
+        fields["_updatedAt"] = self._now()
+        return fields, gone
+
+    async def _note(self, actor_id: UserId, user: Document, changes: UserChanges) -> None:
+        touched = sorted(name for name, value in changes if value is not None and name != "active")
+        if not touched:
+            return
+        user_id = user["_id"]
+        await self._audit.note("user.changed", actor=actor_id, target=user_id, fields=touched)
+        if changes.roles is not None and changes.roles != user.get("roles"):
+            await self._audit.note(
+                "user.roles-changed",
+                actor=actor_id,
+                target=user_id,
+                old=user.get("roles") or [],
+                new=changes.roles,
+            )
+        if changes.password is not None:
+            await self._audit.note("password.changed", actor=actor_id, target=user_id)
 
 
-def _changed_address(user: Document, changes: UserChanges) -> Document:
-    """The field `emails` after a change: one address, which is unverified when it is new."""
+def changed_address(user: Document, email: str | None, *, verified: bool | None = None) -> Document:
+    """The field `emails` after a change: one address, which is unverified when it is new.
+
+    Raises: BadRequest: `error-invalid-email`.
+    """
     emails = user.get("emails") or []
     present = emails[0] if emails else {}
-    if changes.email is None:
-        if changes.verified is None or not present:
+    if email is None:
+        if verified is None or not present:
             return {}
-        return {"emails": [present | {"verified": changes.verified}, *emails[1:]]}
-    address = names.address(changes.email)
+        return {"emails": [present | {"verified": verified}, *emails[1:]]}
+    address = names.address(email)
     is_same = present.get("address") == address
     was_verified = present.get("verified") is True and is_same
-    verified = was_verified if changes.verified is None else changes.verified
-    return {"emails": [{"address": address, "verified": verified}, *emails[1:]]}
-
-
-def user_not_found() -> UserNotFound:
-    """There is no such user."""
-    return UserNotFound("Invalid user")
-
-
-def action_not_allowed(reason: str) -> NotAllowed:
-    """What nobody may do."""
-    return NotAllowed(reason, code="error-action-not-allowed")
+    now_verified = was_verified if verified is None else verified
+    return {"emails": [{"address": address, "verified": now_verified}, *emails[1:]]}

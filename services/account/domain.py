@@ -154,12 +154,19 @@ class Token:
     made_at: datetime | None
     """Unknown for tokens that other programs wrote in another form: they count as expired."""
     is_personal: bool
+    ends_at: datetime | None = None
+    """When it was told to end, before its time."""
+    bypasses_factor: bool = False
+    """Its bearer need not show a second factor."""
+    proven_until: datetime | None = None
+    """Until when the second factor that was shown with it counts."""
 
     def expires(self, lifetime: timedelta, now: datetime) -> datetime:
         """When it ends. For a personal access token a date that is always a year away."""
         if self.is_personal:
             return now + PERSONAL_TOKEN_SHOWN_EXPIRY
-        return (self.made_at or datetime.fromtimestamp(0, UTC)) + lifetime
+        regular = (self.made_at or datetime.fromtimestamp(0, UTC)) + lifetime
+        return regular if self.ends_at is None else min(regular, self.ends_at)
 
     def is_expired(self, lifetime: timedelta, now: datetime) -> bool:
         """Whether it has ended."""
@@ -173,8 +180,14 @@ def token_of(user: Document, hashed: str) -> Token | None:
         if not isinstance(stored, Mapping) or not isinstance(stored.get("hashedToken"), str):
             continue
         if hmac.compare_digest(stored["hashedToken"].encode(), hashed.encode()):
-            is_personal = stored.get("type") == PERSONAL_TOKEN
-            found = Token(hashed, moment(stored.get("when")), is_personal)
+            found = Token(
+                hashed,
+                moment(stored.get("when")),
+                is_personal=stored.get("type") == PERSONAL_TOKEN,
+                ends_at=moment(stored.get("endsAt")),
+                bypasses_factor=stored.get("bypassTwoFactor") is True,
+                proven_until=moment(stored.get("twoFactorAuthorizedUntil")),
+            )
     return found
 
 
@@ -240,11 +253,16 @@ def verified_address(user: Document) -> str | None:
 
 
 def password_hash(user: Document) -> str | None:
-    """The stored bcrypt hash; None for users that cannot sign in with a password."""
+    """The stored hash; None for users that cannot sign in with a password."""
     services = user.get("services")
     password = services.get("password") if isinstance(services, Mapping) else None
-    stored = password.get("bcrypt") if isinstance(password, Mapping) else None
-    return stored if isinstance(stored, str) and stored else None
+    if not isinstance(password, Mapping):
+        return None
+    for kind in ("argon2", "bcrypt"):
+        stored = password.get(kind)
+        if isinstance(stored, str) and stored:
+            return stored
+    return None
 
 
 def needs_last_login(user: Document, now: datetime, pause: timedelta) -> bool:

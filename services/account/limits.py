@@ -1,4 +1,4 @@
-"""How many failed logins a user or an address may have.
+"""How many failed logins a user or an address may have, and wrong codes a user.
 
 Counts live in the database, so that they hold whichever replica answers. Keys are digests:
 people type passwords where a username belongs.
@@ -41,6 +41,7 @@ class Limits:
         self._exempt = settings.exempt_networks
         self._for_user = Allowance(settings.user_failures, window, longest)
         self._for_address = Allowance(settings.address_failures, window, longest)
+        self._for_code = Allowance(settings.code_failures, window, longest)
         self._turns: dict[str, _Turn] = {}  # subject → those who wait; only while somebody does
 
     async def check_address(self, address: str) -> None:
@@ -59,17 +60,35 @@ class Limits:
 
         Raises: NotAllowed: `error-login-blocked-for-user`.
         """
-        key = _key("user", subject)
+        blocked = NotAllowed(
+            "Login has been temporarily blocked For User", code="error-login-blocked-for-user"
+        )
+        async with self._turn(_key("user", subject), blocked):
+            yield
+
+    @asynccontextmanager
+    async def code_turn(self, subject: str) -> AsyncIterator[None]:
+        """`turn` for codes of a second factor.
+
+        Raises: NotAllowed: `totp-max-attempts`.
+        """
+        blocked = NotAllowed(
+            "TOTP Maximum Failed Attempts Reached",
+            code="totp-max-attempts",
+            details={"method": "totp"},
+        )
+        async with self._turn(_key("code", subject), blocked):
+            yield
+
+    @asynccontextmanager
+    async def _turn(self, key: str, blocked: NotAllowed) -> AsyncIterator[None]:
         turn = self._turns.setdefault(key, _Turn())
         turn.wanted_by += 1
         try:
             async with turn.lock:
                 blocked_until = await self._store.blocked_until(key)
                 if blocked_until is not None and blocked_until > self._now():
-                    raise NotAllowed(
-                        "Login has been temporarily blocked For User",
-                        code="error-login-blocked-for-user",
-                    )
+                    raise blocked
                 yield
                 if blocked_until is not None:
                     await self._store.forget(key)
@@ -85,6 +104,10 @@ class Limits:
         key = self._address_key(address)
         if key is not None:
             await self._store.count(key, self._for_address, now)
+
+    async def code_failed(self, subject: str) -> None:
+        """Count a wrong code of a second factor."""
+        await self._store.count(_key("code", subject), self._for_code, self._now())
 
     async def _is_blocked(self, key: str) -> bool:
         until = await self._store.blocked_until(key)

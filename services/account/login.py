@@ -20,8 +20,9 @@ from hubbub.contracts.account import LoginExpired, LoginRefused, LoginResult, Us
 from hubbub.errors import BadRequest, NotAllowed, Unavailable
 from hubbub.ids import UserId, hash_token, login_token
 from hubbub.mongo import Document
+from hubbub.telemetry.log import get_logger
 from hubbub.workspace_settings import WorkspaceSettings
-from services.account import second_factor
+from services.account.audit import Audit
 from services.account.domain import (
     Resume,
     Selector,
@@ -31,18 +32,23 @@ from services.account.domain import (
     check_token,
     check_verified_address,
     is_resume,
+    is_sha256_hex,
     needs_last_login,
     password_hash,
     read_login,
     refused,
+    sha256_hex,
     token_of,
 )
 from services.account.limits import Limits
 from services.account.metrics import AccountMetrics, Outcome, Variant
 from services.account.passwords import Passwords
 from services.account.profile import KEPT_BY_CLIENTS, picked
+from services.account.second_factors import SecondFactors
 from services.account.settings import AccountSettings
 from services.account.store.logins import LoginStore
+
+log = get_logger(__name__)
 
 _LAST_LOGIN_PAUSE = timedelta(minutes=1)
 
@@ -64,6 +70,8 @@ class Login:
         store: LoginStore,
         passwords: Passwords,
         limits: Limits,
+        factors: SecondFactors,
+        audit: Audit,
         workspace: WorkspaceSettings,
         settings: AccountSettings,
         metrics: AccountMetrics,
@@ -78,6 +86,8 @@ class Login:
         self._store = store
         self._passwords = passwords
         self._limits = limits
+        self._factors = factors
+        self._audit = audit
         self._workspace = workspace
         self._settings = settings
         self._metrics = metrics
@@ -114,13 +124,15 @@ class Login:
         check_active(user)
         return await self._new_token(user, verified_with=None)
 
-    async def check_password(self, user_id: UserId, digest: str) -> None:
-        """Whether a user knows the password; failures count as those of a login do.
+    async def check_password(self, user_id: UserId, password: str) -> None:
+        """Whether a user knows the password (plain, or its SHA-256 hex); failures count as those
+        of a login do.
 
         Raises: LoginRefused; NotAllowed: too many failures.
         """
         user = await self._store.find_for_login(Selector("id", user_id))
         subject = f"user:{user_id}"
+        digest = password.lower() if is_sha256_hex(password) else sha256_hex(password)
         async with self._limits.turn(subject):
             try:
                 await self._verify(user, digest)
@@ -134,7 +146,7 @@ class Login:
 
     def now(self) -> datetime:
         """The present moment in whole milliseconds, as it will be stored."""
-        return datetime.fromtimestamp(int(self._clock.time() * 1000) / 1000, UTC)
+        return stored_now(self._clock)
 
     async def _with_token(self, attempt: Resume) -> LoginResult:
         now = self.now()
@@ -150,16 +162,53 @@ class Login:
     async def _with_password(self, attempt: WithPassword, address: str) -> LoginResult:
         user = await self._store.find_for_login(attempt.selector)
         subject = attempt.selector.subject if user is None else f"user:{user['_id']}"
+        try:
+            verified = await self._verified(user, subject, attempt, address)
+        except NotAllowed as error:
+            if error.code != "totp-required":  # the client is about to ask for the code
+                known = None if user is None else user["_id"]
+                await self._audit.note(
+                    "login.failed",
+                    actor=known,
+                    # People type passwords where a username belongs.
+                    target=known or "unknown",
+                    result="refused",
+                    address=address,
+                    reason=str(error.code),
+                )
+            raise
+        result = await self._new_token(verified.user, verified_with=verified.stored_password)
+        await self._audit.note(
+            "login.ok", actor=result.user_id, target=result.user_id, address=address
+        )
+        await self._strengthen(verified, attempt.digest)
+        return result
+
+    async def _verified(
+        self, user: Document | None, subject: str, attempt: WithPassword, address: str
+    ) -> Verified:
         async with self._limits.turn(subject):
             try:
                 verified = await self._verify(user, attempt.digest)
                 await self._check_user(verified.user)
-                await self._check_second_factor(verified, attempt.code)
+                await self._factors.prove(verified.user, attempt.code)
             except NotAllowed as error:
                 if isinstance(error, LoginRefused) or error.code == "totp-invalid":
                     await self._limits.failed(subject, address)
                 raise
-        return await self._new_token(verified.user, verified_with=verified.stored_password)
+        return verified
+
+    async def _strengthen(self, verified: Verified, digest: str) -> None:
+        """Replace a hash that is weaker than new ones are, now that the password is at hand."""
+        if not self._passwords.is_weak(verified.stored_password):
+            return
+        try:
+            stronger = await self._passwords.hash(digest)
+            await self._store.strengthen_password(
+                UserId(verified.user["_id"]), verified.stored_password, stronger
+            )
+        except Unavailable:
+            log.info("password_not_strengthened")  # the next login tries again
 
     async def _verify(self, user: Document | None, digest: str) -> Verified:
         """Raises: LoginRefused: after the same work whether there is such a user or not."""
@@ -173,16 +222,6 @@ class Login:
         check_active(user)
         required = await self._workspace.flag("Accounts_EmailVerification")
         check_verified_address(user, required=required)
-
-    async def _check_second_factor(self, verified: Verified, code: str | None) -> None:
-        factor = second_factor.factor_of(verified.user)
-        if factor is None:
-            return
-        if code is None:
-            raise second_factor.required()
-        step = second_factor.accepted_step(factor, code, self._clock.time())
-        if not await self._store.use_code(verified.user["_id"], step):
-            raise second_factor.invalid()  # another login used it a moment ago
 
     async def _new_token(self, user: Document, *, verified_with: str | None) -> LoginResult:
         now = self.now()
@@ -219,6 +258,11 @@ class Login:
             personal=token.is_personal,
             user=picked(user, KEPT_BY_CLIENTS),
         )
+
+
+def stored_now(clock: Clock) -> datetime:
+    """The present moment in whole milliseconds, as it will be stored."""
+    return datetime.fromtimestamp(int(clock.time() * 1000) / 1000, UTC)
 
 
 def _outcome(error: Exception) -> Outcome:

@@ -47,6 +47,11 @@ class AccountMetrics:
             "Users whose expired tokens were removed.",
             registry=registry,
         )
+        self.audit_lost = Counter(
+            "hubbub_account_audit_lost_total",
+            "Deeds that could not be written into the audit log.",
+            registry=registry,
+        )
         self.default_rooms_pending = Gauge(
             "hubbub_account_default_rooms_pending",
             "New users that still have to join the default rooms (at most 100 are seen).",

@@ -1,4 +1,4 @@
-"""bcrypt beside the event loop, by few threads and with a bounded queue.
+"""Password hashes beside the event loop, by few threads and with a bounded queue.
 
 What is hashed is the lower-case hex SHA-256 of the password, 64 characters: bcrypt's limit of
 72 bytes is never reached.
@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-import bcrypt
-
 from hubbub.errors import Unavailable
 from hubbub.telemetry.log import get_logger
+from services.account.hashing import Scheme, is_usable, matches
 from services.account.metrics import AccountMetrics
 
 log = get_logger(__name__)
 
 T = TypeVar("T")
-
-_HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
-_COSTS = range(4, 15)
-"""Work factors that are computed at all: a stored 31 would keep a thread busy for days."""
 
 RETRY_AFTER = 2  # seconds that a refused caller is told to wait
 
@@ -41,45 +35,48 @@ class Passwords:
     def __init__(
         self,
         metrics: AccountMetrics,
+        scheme: Scheme,
         *,
-        cost: int = 10,
         threads: int = 0,
         queue: int = 200,
         wait: float = 5.0,
     ) -> None:
         count = threads or max(1, len(os.sched_getaffinity(0)) - 1)
-        self._cost = cost
+        self._scheme = scheme
         self._queue = queue
         self._wait = wait
         self._metrics = metrics
         self._waiting = 0
         self._free = asyncio.Semaphore(count)
-        self._executor = ThreadPoolExecutor(count, thread_name_prefix="bcrypt")
+        self._executor = ThreadPoolExecutor(count, thread_name_prefix="passwords")
         # Nobody knows its password, and verifying takes as long as with a real one.
-        self._nobody = bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(cost))
+        self._nobody = scheme.hash(os.urandom(16).hex())
         self.computed = 0
         """Hashes computed so far, dummies included."""
         metrics.count_waiting(lambda: self._waiting)
 
     async def hash(self, digest: str) -> str:
         """A new stored form of `digest`. Raises: Unavailable."""
-        return (await self._computed(self._hash, digest)).decode()
+        return await self._computed(self._scheme.hash, digest)
 
     async def matches(self, digest: str, stored: str | None) -> bool:
         """Whether `stored` was made from `digest`. Without one it takes as long, and is False.
 
         Raises: Unavailable.
         """
-        known = stored.encode("utf-8", "replace") if stored and _is_usable(stored) else None
-        right = await self._computed(_matches, digest, known or self._nobody)
+        known = stored if stored and is_usable(stored) else None
+        if stored and known is None:
+            log.warning("password_hash_not_usable")
+        right = await self._computed(matches, digest, known or self._nobody)
         return right and known is not None
+
+    def is_weak(self, stored: str) -> bool:
+        """Whether new hashes are stronger than this one."""
+        return self._scheme.is_stronger_than(stored)
 
     async def close(self) -> None:
         """Wait for the hashes that are being computed."""
         await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
-
-    def _hash(self, digest: str) -> bytes:
-        return bcrypt.hashpw(digest.encode(), bcrypt.gensalt(self._cost))
 
     async def _computed(self, function: Callable[..., T], *arguments: object) -> T:
         await self._turn()
@@ -110,18 +107,6 @@ class Passwords:
         finally:
             self._waiting -= 1
             self._metrics.password_wait.observe(time.monotonic() - began)
-
-
-def _matches(digest: str, stored: bytes) -> bool:
-    return bcrypt.checkpw(digest.encode(), stored)
-
-
-def _is_usable(stored: str) -> bool:
-    parts = _HASH.fullmatch(stored)
-    if parts is None or int(parts[1]) not in _COSTS:
-        log.warning("password_hash_not_usable")
-        return False
-    return True
 
 
 def _busy() -> Unavailable:

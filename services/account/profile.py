@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from hubbub.contracts.workspace import SETTINGS
 from hubbub.errors import BadRequest
 from services.account.domain import password_hash, verified_address
 
@@ -54,7 +55,38 @@ PREFERENCES: dict[str, Any] = {
 }
 """What a user who chose nothing has. Spelt as clients spell it."""
 
-_LISTS_OF = {"sidebarSectionsOrder": str, "featuresPreview": dict}
+_WITHOUT_DEFAULT: dict[str, Any] = {
+    "clockMode": 0,
+    "desktopNotificationDuration": 0,
+    "dontAskAgainList": [],
+    "enableMessageParserEarlyAdoption": True,
+    "fontSize": "",
+    "hideRoles": False,
+    "highlights": [],
+    "masterVolume": 100,
+    "mentionsWithSymbol": False,
+    "messageViewMode": 0,
+    "newMessageNotificationVolume": 100,
+    "receiveLoginDetectionEmail": True,
+    "roomCounterSidebar": True,
+    "sidebarHideAvatar": False,
+    "voipRingerVolume": 100,
+}
+"""Further preferences that clients set: what they look like."""
+
+_ALLOWED = {**_WITHOUT_DEFAULT, **PREFERENCES}
+_LISTS_OF = {
+    "sidebarSectionsOrder": str,
+    "featuresPreview": dict,
+    "dontAskAgainList": dict,
+    "highlights": str,
+}
+_DEFAULT_OF = "Accounts_Default_User_Preferences_"
+
+WORKSPACE_DEFAULTS = {
+    key: f"{_DEFAULT_OF}{key}" for key in PREFERENCES if f"{_DEFAULT_OF}{key}" in SETTINGS
+}
+"""Preference → the setting with the workspace's default."""
 
 SEEN_BY_OTHERS = (
     "_id username name nickname type active status statusText utcOffset avatarETag bio customFields"
@@ -81,7 +113,7 @@ KEPT_BY_CLIENTS = ("username", "name", "emails")
 READ_FOR_ONESELF = [
     *SEEN_BY_ONESELF,
     "settings",
-    "services.password.bcrypt",
+    "services.password",
     "services.totp.enabled",
     "services.email2fa.enabled",
 ]
@@ -106,8 +138,8 @@ def for_list(user: Document, *, full: bool) -> dict[str, Any]:
     return shown | {"nameInsensitive": str(shown.get("name", "")).lower()}
 
 
-def for_oneself(user: Document, *, root_url: str) -> dict[str, Any]:
-    """A user as `me` shows it."""
+def for_oneself(user: Document, *, root_url: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A user as `me` shows it; `defaults` are the workspace's preferences."""
     shown = picked(user, SEEN_BY_ONESELF)
     address = verified_address(user)
     if address is not None:
@@ -119,18 +151,18 @@ def for_oneself(user: Document, *, root_url: str) -> dict[str, Any]:
     profile = settings.get("profile")
     shown["settings"] = {
         "profile": dict(profile) if isinstance(profile, Mapping) else {},
-        "preferences": preferences(user),
+        "preferences": preferences(user, defaults),
     }
     shown["isOAuthUser"] = False
     shown["services"] = _services(user)
     return shown
 
 
-def preferences(user: Document) -> dict[str, Any]:
-    """The user's preferences, over the defaults."""
+def preferences(user: Document, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's preferences, over the workspace's `defaults`."""
     settings = user.get("settings")
     stored = settings.get("preferences") if isinstance(settings, Mapping) else None
-    return PREFERENCES | (dict(stored) if isinstance(stored, Mapping) else {})
+    return {**PREFERENCES, **defaults, **(stored if isinstance(stored, Mapping) else {})}
 
 
 def checked_preferences(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +173,7 @@ def checked_preferences(changes: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         if key == "language":
             is_right = isinstance(value, str) and len(value) <= 16
-        elif key not in PREFERENCES:
+        elif key not in _ALLOWED:
             raise BadRequest("must NOT have additional properties", code="invalid-params")
         else:
             is_right = _is_like(key, value)
@@ -151,13 +183,13 @@ def checked_preferences(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_like(key: str, value: object) -> bool:
-    default = PREFERENCES[key]
+    default = _ALLOWED[key]
     if isinstance(default, list):
         kind = _LISTS_OF[key]
         return (
             isinstance(value, list)
             and len(value) <= 50
-            and all(isinstance(item, kind) for item in value)
+            and all(isinstance(item, kind) and len(str(item)) <= 512 for item in value)
         )
     if isinstance(default, str):
         return isinstance(value, str) and len(value) <= 128

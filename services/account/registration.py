@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Callable
 from datetime import datetime
@@ -11,21 +12,28 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from hubbub.contracts.account import FieldTaken, Registration
 from hubbub.contracts.documents import Frozen, Text
-from hubbub.contracts.workspace import BOT_USER_ID, ROLES
-from hubbub.errors import BadRequest, Invalid, NotAllowed
+from hubbub.contracts.workspace import BOT_USER_ID
+from hubbub.errors import BadRequest, Invalid
 from hubbub.ids import UserId, random_id
 from hubbub.mongo import Document
 from hubbub.telemetry.log import get_logger
 from hubbub.workspace_settings import WorkspaceSettings
-from services.account import names
+from services.account import lookalikes, names
 from services.account.default_rooms import DefaultRooms
 from services.account.metrics import AccountMetrics
 from services.account.passwords import Passwords
 from services.account.settings import AccountSettings, AdministratorSettings
+from services.account.store.fields import password_field
 from services.account.store.users import MongoUserStore, Taken
 from services.account.store.workspace import MongoWorkspaceStore
 
 log = get_logger(__name__)
+
+REGISTRATION_FORM = "Accounts_RegistrationForm"
+REGISTRATION_SECRET = "Accounts_RegistrationForm_SecretURL"  # noqa: S105  a setting's id
+
+_SECRET_FORMS = ("Secret URL", "Secret_URL")  # the two spellings that are about
+_NUMBERED = 20  # suggestions that end in a number, before a random one
 
 FIRST_ADMINISTRATOR = "first-administrator"
 """The mark that there is, or once was, an administrator."""
@@ -88,12 +96,16 @@ class Registrar:
         self._settings = settings
         self._metrics = metrics
         self._rooms = rooms
-        self._now = now
+        self.now = now
         self._administrator_known = False
 
     async def register(self, registration: Registration) -> UserId:
         """Make an account for a stranger. Raises: what `Account.register` raises."""
-        if await self._workspace.text("Accounts_RegistrationForm") != "Public":
+        form = await self._workspace.text(REGISTRATION_FORM)
+        is_open = form == "Public" or (
+            form in _SECRET_FORMS and await self.is_secret(registration.secret or "")
+        )
+        if not is_open:
             raise BadRequest(
                 "User registration is disabled", code="error-user-registration-disabled"
             )
@@ -101,6 +113,7 @@ class Registrar:
         username = registration.username
         if username is not None:
             username = await self.checked_username(username)
+            await self.check_similar(username)
         stored = await self._passwords.hash(self.digest(registration.password))
         needs_approval = await self._workspace.flag("Accounts_ManuallyApproveNewUsers")
         user = self.document(
@@ -110,6 +123,8 @@ class Registrar:
             stored_password=stored,
         )
         user["active"] = not needs_approval
+        if registration.custom_fields:
+            user["customFields"] = names.custom_fields(registration.custom_fields)
         if registration.reason:
             user["reason"] = registration.reason[:1000]
         try:
@@ -123,6 +138,13 @@ class Registrar:
             await self._rooms.join_soon(user["_id"])
         return UserId(user["_id"])
 
+    async def is_secret(self, secret: str) -> bool:
+        """Whether this is the secret of an address behind which accounts are made."""
+        if await self._workspace.text(REGISTRATION_FORM) not in _SECRET_FORMS:
+            return False
+        right = await self._workspace.text(REGISTRATION_SECRET)
+        return bool(right) and hmac.compare_digest(secret.encode(), right.encode())
+
     async def create(self, fields: dict[str, Any]) -> Document:
         """Make an account for somebody else; its document. The caller has the right to.
 
@@ -131,12 +153,10 @@ class Registrar:
         new = read_new_user(fields)
         if not new.password and not new.random_password:
             raise BadRequest("The password is missing", code="error-password-policy-not-met")
-        unknown = set(new.roles) - set(ROLES)
-        if unknown or any(ROLES[role][0] != "Users" for role in new.roles):
-            raise NotAllowed("Assigning this role is not allowed", code="error-action-not-allowed")
         username = await self.checked_username(
             new.username, code="error-input-is-not-a-valid-field"
         )
+        await self.check_similar(username)
         address = names.address(new.email)
         password = new.password or secrets.token_urlsafe(16)
         user = (
@@ -195,7 +215,7 @@ class Registrar:
 
     async def ensure_bot(self) -> None:
         """Make the built-in bot, which nobody can sign in as."""
-        now = self._now()
+        now = self.now()
         bot = {
             "_id": BOT_USER_ID,
             "username": BOT_USER_ID,
@@ -218,10 +238,36 @@ class Registrar:
         pattern = await self._workspace.text(names.USERNAME_PATTERN)
         return names.username(text, pattern, code=code)
 
+    async def check_similar(self, username: str, *, besides: str = "") -> None:
+        """Raises: FieldTaken: somebody else's username looks the same, or is the same."""
+        shape = lookalikes.shape(username)
+        if await self._users.has_username(
+            username, shape, besides=besides
+        ) or await self._users.has_shape(shape, besides=besides):
+            raise FieldTaken(f"{username} is already in use :(", details={"field": "username"})
+
+    async def suggestion(self, user_id: UserId) -> str | None:
+        """A free username for somebody; None: no such user."""
+        user = await self._users.find(user_id, ["name", "emails"])
+        if user is None:
+            return None
+        addresses = [str(email.get("address", "")) for email in user.get("emails") or []]
+        for candidate in names.suggestions(str(user.get("name") or ""), addresses, _NUMBERED):
+            try:
+                username = await self.checked_username(candidate)
+                await self.check_similar(username)
+            except BadRequest:
+                continue
+            return username
+        return f"user-{random_id(8)}"
+
     def digest(self, password: str) -> str:
         """The digest of a new password. Raises: BadRequest."""
         return names.password_digest(
-            password, shortest=self._settings.min_password, longest=self._settings.max_password
+            password,
+            shortest=self._settings.min_password,
+            longest=self._settings.max_password,
+            refuse_common=self._settings.refuse_common_passwords,
         )
 
     def document(
@@ -235,7 +281,7 @@ class Registrar:
         verified: bool = False,
     ) -> Document:
         """A new user. With a username it is marked to join the default rooms."""
-        now = self._now()
+        now = self.now()
         user: Document = {
             "_id": random_id(),
             "createdAt": now,
@@ -244,13 +290,15 @@ class Registrar:
             "status": "offline",
             "active": True,
             "roles": roles or ["user"],
-            "services": {"password": {"bcrypt": stored_password}},
+            "services": {
+                "password": {password_field(stored_password).rpartition(".")[2]: stored_password}
+            },
             "_updatedAt": now,
         }
         if address is not None:
             user["emails"] = [{"address": address, "verified": verified}]
         if username is not None:
-            user |= {"username": username, "defaultRoomsPending": True}
+            user |= named(username)[0] | {"defaultRoomsPending": True}
         return user
 
     async def _insert(self, user: Document) -> None:
@@ -271,6 +319,14 @@ class Registrar:
             await self._marks.mark(FIRST_ADMINISTRATOR)
             self._administrator_known = True
         return self._administrator_known
+
+
+def named(username: str) -> tuple[Document, Document]:
+    """What to store for a username, and what to remove."""
+    shape = lookalikes.shape(username)
+    if shape == username.casefold():
+        return {"username": username}, {"usernameShape": 1}
+    return {"username": username, "usernameShape": shape}, {}
 
 
 def read_new_user(fields: dict[str, Any]) -> NewUser:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.account import (
     Account,
-    Identity,
     LoginResult,
-    PersonalToken,
+    PasswordPolicy,
+    ProfileChanges,
     Registration,
     UserChanges,
 )
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.base import listen
 from hubbub.contracts.documents import Document, Page, Paging
-from hubbub.contracts.events import SettingsChanged
+from hubbub.contracts.events import Audited, SettingsChanged
 from hubbub.contracts.messaging import Messaging
-from hubbub.errors import BadRequest, HubbubError, NotAllowed, Unauthenticated
-from hubbub.ids import UserId, hash_token, login_token
+from hubbub.errors import BadRequest, HubbubError
+from hubbub.ids import UserId
 from hubbub.mongo import Database
 from hubbub.runtime import CannotStart, Process
 from hubbub.settings import SiteSettings, load
@@ -29,35 +29,45 @@ from hubbub.tasks import heed_cancellation, owned
 from hubbub.telemetry.log import get_logger
 from hubbub.workspace_settings import WorkspaceSettings
 from services.account import profile
-from services.account.changes import Editor, user_not_found
+from services.account.audit import Audit
+from services.account.avatars import AvatarKeeper, Avatars
+from services.account.changes import Editor
 from services.account.default_rooms import DefaultRooms, Rooms
-from services.account.domain import (
-    PERSONAL_TOKEN,
-    Token,
-    check_token,
-    is_sha256_hex,
-    moment,
-    sha256_hex,
-    token_of,
-)
+from services.account.departures import Departures, RoomsLeft
+from services.account.domain import sha256_hex
+from services.account.factor_doors import Factors
+from services.account.hashing import Scheme
 from services.account.limits import Limits
-from services.account.login import Login
+from services.account.login import Login, stored_now
 from services.account.metrics import AccountMetrics
+from services.account.own_profile import OwnProfile
 from services.account.passwords import Passwords
+from services.account.refusals import user_not_found
 from services.account.registration import AdministratorImpossible, Registrar, read_new_user
+from services.account.rights import Rights
+from services.account.second_factors import SecondFactors
 from services.account.settings import AccountSettings, AdministratorSettings
+from services.account.store.audit import MongoAuditStore
+from services.account.store.factors import MongoFactorStore
 from services.account.store.failures import MongoFailureStore
-from services.account.store.fields import TOKENS
 from services.account.store.logins import MongoLoginStore
+from services.account.store.user_roles import MongoUserRoleStore
 from services.account.store.users import MongoUserStore
 from services.account.store.workspace import MongoWorkspaceStore
+from services.account.tokens import TokenKeeper, Tokens
+from services.account.user_roles import RoleKeeper, UserRoles
+from services.account.viewing import Viewer
 
 log = get_logger(__name__)
 
-_IDENTITY_FIELDS = ["username", "name", "roles", "active", TOKENS]
+_END_PAUSE = 2.0  # seconds between two looks for tokens that were told to end
 
 
-class AccountService(Account):
+class MessagingService(Rooms, RoomsLeft, Protocol):
+    """The part of the messaging service that is needed here."""
+
+
+class AccountService(Tokens, Factors, Avatars, UserRoles, Account):
     """Who somebody is. Close it."""
 
     def __init__(
@@ -65,52 +75,85 @@ class AccountService(Account):
         database: Database,
         *,
         authorization: Authorization,
-        rooms: Rooms,
+        rooms: MessagingService,
         passwords: Passwords,
         settings: AccountSettings,
         metrics: AccountMetrics,
         root_url: str,
         clock: Clock | None = None,
     ) -> None:
-        self._authorization = authorization
         self._settings = settings
         self._metrics = metrics
-        self._root_url = root_url
+        self._clock = clock or SystemClock()
         self._users = MongoUserStore(database)
         self._tokens = MongoLoginStore(database)
-        self._marks = MongoWorkspaceStore(database)
         self._failures = MongoFailureStore(database)
-        clock = clock or SystemClock()
-        self._workspace = WorkspaceSettings(self._marks.settings, clock=clock)
+        self._audit_store = MongoAuditStore(database)
+        marks = MongoWorkspaceStore(database)
+        limits = Limits(self._failures, settings, self._clock)
+        workspace = self._workspace = WorkspaceSettings(marks.settings, clock=self._clock)
+        audit = self._audit = Audit(self._audit_store, metrics, self._now)
+        held = self._rights = Rights(authorization)
         self.default_rooms = DefaultRooms(self._users, rooms, metrics)
+        self._factors = SecondFactors(
+            MongoFactorStore(database),
+            self._tokens,
+            limits,
+            workspace,
+            audit,
+            self._clock,
+            self._now,
+        )
         self._login = Login(
             self._tokens,
             passwords,
-            Limits(self._failures, settings, clock),
-            self._workspace,
+            limits,
+            self._factors,
+            audit,
+            workspace,
             settings,
             metrics,
-            clock,
+            self._clock,
             self.default_rooms.look,
+        )
+        self._token_keeper = TokenKeeper(
+            self._users, self._tokens, self._login, held, audit, settings
         )
         self._registrar = Registrar(
             self._users,
-            self._marks,
+            marks,
             passwords,
-            self._workspace,
+            workspace,
             settings,
             metrics,
             self.default_rooms,
-            self._login.now,
+            self._now,
         )
+        self._departures = Departures(self._users, rooms, workspace, held, audit, self._now)
         self._editor = Editor(
             self._users,
-            self._tokens,
             self._registrar,
             passwords,
-            self._workspace,
+            workspace,
             self.default_rooms,
-            self._login.now,
+            self._departures,
+            held,
+            audit,
+            self._now,
+        )
+        self._own_profile = OwnProfile(
+            self._editor,
+            self._registrar,
+            passwords,
+            self._tokens,
+            workspace,
+            audit,
+            self.check_password,
+        )
+        self._viewer = Viewer(self._users, self._editor, held, root_url=root_url)
+        self._avatar_keeper = AvatarKeeper(self._users, authorization, workspace, self._now)
+        self._role_keeper = RoleKeeper(
+            MongoUserRoleStore(database), authorization, audit, self._now
         )
 
     async def prepare(self, administrator: AdministratorSettings) -> None:
@@ -121,188 +164,79 @@ class AccountService(Account):
         """
         await self._users.prepare()
         await self._failures.prepare()
+        await self._audit_store.prepare()
         await self._registrar.ensure_bot()
         await self._registrar.ensure_administrator(administrator)
 
-    # -- login and tokens -----------------------------------------------------------------------
+    # -- login ----------------------------------------------------------------------------------
 
     async def login(self, parameters: dict[str, Any], address: str = "") -> LoginResult:
         """See the contract."""
         return await self._login(parameters, address)
 
-    async def logout(self, user_id: UserId, hashed_token: str) -> None:
-        """See the contract."""
-        await self._tokens.remove_token(user_id, hashed_token)
-
-    async def authenticate(self, user_id: UserId, token: str) -> Identity:
-        """See the contract."""
-        return await self.verify_token(user_id, hash_token(token))
-
-    async def verify_token(self, user_id: UserId, hashed_token: str) -> Identity:
-        """See the contract."""
-        user = await self._users.find(user_id, _IDENTITY_FIELDS) or {}
-        await self._good_token(user, hashed_token)
-        if user.get("active") is not True:
-            raise Unauthenticated("Invalid user")
-        return Identity(
-            user_id=user_id,
-            username=user.get("username") or "",
-            name=user.get("name"),
-            roles=user.get("roles") or [],
-            hashed_token=hashed_token,
-        )
-
-    async def new_token(self, user_id: UserId, hashed_token: str) -> LoginResult:
-        """See the contract."""
-        user = await self._users.find(user_id, [*profile.KEPT_BY_CLIENTS, "active", TOKENS]) or {}
-        await self._good_token(user, hashed_token)
-        plain, now = login_token(), self._login.now()
-        hashed = hash_token(plain)
-        exchanged = user.get("active") is True and await self._tokens.exchange_token(
-            user_id, hashed_token, hashed, now=now, limit=self._settings.token_limit
-        )
-        if not exchanged:
-            raise Unauthenticated("Invalid user")
-        return LoginResult(
-            user_id=user_id,
-            token=plain,
-            hashed_token=hashed,
-            token_expires=now + await self._login.lifetime(),
-            type="resume",
-            user=profile.picked(user, profile.KEPT_BY_CLIENTS),
-        )
-
-    async def _good_token(self, user: Mapping[str, Any], hashed: str) -> Token:
-        """Raises: Unauthenticated."""
-        lifetime = await self._login.lifetime()
-        return check_token(token_of(user, hashed), lifetime, self._login.now())
-
-    async def remove_other_tokens(self, user_id: UserId, hashed_token: str) -> None:
-        """See the contract."""
-        await self._tokens.remove_other_tokens(user_id, hashed_token)
-
-    async def sign_out(self, user_id: UserId) -> None:
-        """See the contract."""
-        await self._editor.sign_out(user_id)
-
-    async def create_token(self, user_id: UserId) -> LoginResult:
-        """See the contract."""
-        return await self._login.without_password(user_id)
-
     async def check_password(self, user_id: UserId, password: str) -> None:
         """See the contract."""
-        digest = password.lower() if is_sha256_hex(password) else sha256_hex(password)
-        await self._login.check_password(user_id, digest)
+        await self._login.check_password(user_id, password)
 
-    async def add_personal_token(
-        self, user_id: UserId, token_name: str, bypass_two_factor: bool = False
-    ) -> str:
+    async def sign_out(self, actor_id: UserId, user_id: UserId) -> None:
         """See the contract."""
-        plain, token = self._personal_token(token_name, bypass_two_factor=bypass_two_factor)
-        if not await self._tokens.add_personal_token(user_id, token):
-            raise BadRequest(
-                "A token with this name already exists", code="error-token-already-exists"
-            )
-        return plain
+        await self._editor.sign_out(actor_id, user_id)
 
-    async def renew_personal_token(
-        self, user_id: UserId, token_name: str, bypass_two_factor: bool = False
-    ) -> str:
-        """See the contract."""
-        plain, token = self._personal_token(token_name, bypass_two_factor=bypass_two_factor)
-        if not await self._tokens.replace_personal_token(user_id, token):
-            raise _no_such_token()
-        return plain
-
-    def _personal_token(
-        self, token_name: str, *, bypass_two_factor: bool
-    ) -> tuple[str, dict[str, Any]]:
-        """A new personal token: its plain text, and what is stored of it."""
-        name = token_name.strip()
-        if not 0 < len(name) <= 128 or "\x00" in name:
-            raise BadRequest("The 'tokenName' param is required", code="error-invalid-params")
-        plain = login_token()
-        return plain, {
-            "type": PERSONAL_TOKEN,
-            "hashedToken": hash_token(plain),
-            "createdAt": self._login.now(),
-            "lastTokenPart": plain[-6:],
-            "name": name,
-            "bypassTwoFactor": bypass_two_factor,
-        }
-
-    async def remove_personal_token(self, user_id: UserId, token_name: str) -> None:
-        """See the contract."""
-        if not await self._tokens.remove_personal_token(user_id, token_name.strip()):
-            raise _no_such_token()
-
-    async def personal_tokens(self, user_id: UserId) -> list[PersonalToken]:
-        """See the contract."""
-        return [
-            PersonalToken(
-                name=str(token.get("name", "")),
-                created_at=moment(token.get("createdAt")) or self._login.now(),
-                last_token_part=str(token.get("lastTokenPart", "")),
-                bypass_two_factor=token.get("bypassTwoFactor") is True,
-            )
-            for token in await self._tokens.personal_tokens(user_id)
-        ]
-
-    # -- users ----------------------------------------------------------------------------------
+    # -- making accounts ------------------------------------------------------------------------
 
     async def register(self, registration: Registration, address: str = "") -> UserId:
         """See the contract."""
-        return await self._registrar.register(registration)
+        user_id = await self._registrar.register(registration)
+        await self._audit.note("user.registered", actor=None, target=user_id, address=address)
+        return user_id
+
+    async def is_registration_secret(self, secret: str) -> bool:
+        """See the contract."""
+        return await self._registrar.is_secret(secret)
 
     async def create_user(self, creator_id: UserId, user: dict[str, Any]) -> Document:
         """See the contract."""
-        roles = set(read_new_user(user).roles) - {"user"}
-        needed = ["create-user"]
-        needed += ["assign-roles"] if roles else []
-        needed += ["assign-admin-role"] if "admin" in roles else []
-        if not await self._authorization.has_all_permissions(creator_id, needed):
-            raise NotAllowed("Not authorized", code="error-not-authorized")
+        roles = read_new_user(user).roles
+        await self._rights.check_creation(creator_id, roles)
         made = await self._registrar.create(user)
+        await self._audit.note(
+            "user.created", actor=creator_id, target=made["_id"], roles=made["roles"]
+        )
         return profile.for_others(made, full=True)
 
-    async def set_username(self, user_id: UserId, username: str) -> str:
+    async def ask_for_password(self, email: str) -> None:
         """See the contract."""
-        return await self._editor.set_username(user_id, username)
+        log.info("password_forgotten", answered="no mail is configured")
+        # Only what the address hashes to: it may be a typing error, or a stranger's.
+        await self._audit.note("password.forgotten", actor=None, target=sha256_hex(email.lower()))
 
-    async def set_password(self, user_id: UserId, password: str, hashed_token: str) -> None:
+    async def password_policy(self) -> PasswordPolicy:
         """See the contract."""
-        await self._editor.set_password(user_id, password, hashed_token)
-
-    async def update_user(self, user_id: UserId, changes: UserChanges) -> Document:
-        """See the contract."""
-        return await self._editor.update(user_id, changes)
-
-    async def set_active(self, user_id: UserId, active: bool) -> None:
-        """See the contract."""
-        await self._editor.set_active(user_id, active=active)
-
-    async def set_preferences(self, user_id: UserId, preferences: dict[str, Any]) -> Document:
-        """See the contract."""
-        return await self._editor.set_preferences(user_id, preferences)
-
-    async def delete_user(self, user_id: UserId) -> None:
-        """See the contract."""
-        await self._editor.delete(user_id)
+        return PasswordPolicy(
+            shortest=self._settings.min_password, longest=self._settings.max_password
+        )
 
     async def is_username_free(self, username: str) -> bool:
         """See the contract."""
         try:
             name = await self._registrar.checked_username(username)
+            await self._registrar.check_similar(name)
         except BadRequest:
             return False
-        return not await self._users.has_username(name)
+        return True
+
+    async def suggest_username(self, user_id: UserId) -> str:
+        """See the contract."""
+        found = await self._registrar.suggestion(user_id)
+        if found is None:
+            raise user_not_found()
+        return found
+
+    # -- seeing and changing users --------------------------------------------------------------
 
     async def me(self, user_id: UserId) -> Document:
         """See the contract."""
-        user = await self._users.find(user_id, profile.READ_FOR_ONESELF)
-        if user is None:
-            raise user_not_found()
-        return profile.for_oneself(user, root_url=self._root_url)
+        return await self._viewer.oneself(user_id)
 
     async def user_info(
         self,
@@ -311,27 +245,73 @@ class AccountService(Account):
         username: str | None = None,
         email: str | None = None,
         full: bool = False,
+        import_id: str | None = None,
     ) -> Document:
-        """See the contract. Of oneself everything is shown."""
-        fields = profile.SEEN_BY_ADMINISTRATORS
-        if user_id is not None:
-            user = await self._users.find(user_id, fields)
-        elif username is not None:
-            user = await self._users.find_named(username, fields)
-        elif email is not None:
-            user = await self._users.find_addressed(email, fields)
-        else:
-            raise BadRequest("Nobody is named", code="error-user-param-not-provided")
-        if user is None:
-            raise user_not_found()
-        return profile.for_others(user, full=full or user["_id"] == viewer_id)
+        """See the contract."""
+        return await self._viewer.info(
+            viewer_id,
+            user_id=user_id,
+            username=username,
+            email=email,
+            import_id=import_id,
+            full=full,
+        )
 
     async def list_users(
-        self, paging: Paging, full: bool = False, status_not: str | None = None
+        self, viewer_id: UserId, paging: Paging, status_not: str | None = None
     ) -> Page:
         """See the contract."""
-        users, total = await self._users.page(paging, profile.LISTED_IN_FULL, status_not)
-        return Page(items=[profile.for_list(user, full=full) for user in users], total=total)
+        return await self._viewer.page(viewer_id, paging, status_not)
+
+    async def set_username(self, user_id: UserId, username: str) -> str:
+        """See the contract."""
+        return await self._editor.set_username(user_id, username)
+
+    async def set_password(self, user_id: UserId, password: str, hashed_token: str) -> None:
+        """See the contract."""
+        await self._own_profile.set_password(user_id, password, hashed_token)
+
+    async def update_profile(
+        self, user_id: UserId, changes: ProfileChanges, hashed_token: str
+    ) -> Document:
+        """See the contract."""
+        return await self._own_profile.update(user_id, changes, hashed_token)
+
+    async def update_user(
+        self, actor_id: UserId, user_id: UserId, changes: UserChanges, confirmed: bool = False
+    ) -> Document:
+        """See the contract."""
+        return await self._editor.update(actor_id, user_id, changes, confirmed=confirmed)
+
+    async def set_active(
+        self, actor_id: UserId, user_id: UserId, active: bool, confirmed: bool = False
+    ) -> None:
+        """See the contract."""
+        await self._departures.change_active(actor_id, user_id, active=active, confirmed=confirmed)
+
+    async def delete_user(self, actor_id: UserId, user_id: UserId, confirmed: bool = False) -> None:
+        """See the contract."""
+        await self._departures.delete(actor_id, user_id, confirmed=confirmed)
+
+    async def delete_own_account(
+        self, user_id: UserId, password: str, confirmed: bool = False
+    ) -> None:
+        """See the contract."""
+        await self._departures.delete_oneself(
+            user_id,
+            confirmed=confirmed,
+            check_password=lambda: self.check_password(user_id, password),
+        )
+
+    async def preferences(self, user_id: UserId) -> Document:
+        """See the contract."""
+        return await self._editor.preferences(user_id)
+
+    async def set_preferences(
+        self, actor_id: UserId, user_id: UserId, preferences: dict[str, Any]
+    ) -> Document:
+        """See the contract."""
+        return await self._editor.set_preferences(actor_id, user_id, preferences)
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -340,9 +320,29 @@ class AccountService(Account):
         """Forget the setting."""
         self._workspace.forget(event.setting_id)
 
+    @listen(Audited, to="one", durable=True)
+    async def on_audited(self, event: Audited) -> None:
+        """Write down what another service did."""
+        await self._audit.keep(event)
+
+    async def remove_ended_tokens(self) -> int:
+        """Forget the login tokens that were told to end by now; how many users had some."""
+        return await self._tokens.remove_ended_tokens(self._now())
+
+    async def end_tokens(self) -> None:
+        """Remove tokens that were told to end, until cancelled."""
+        while True:
+            try:
+                await self.remove_ended_tokens()
+            except HubbubError as error:
+                # They are good for nothing already; only their sockets stay a little longer.
+                log.warning("tokens_not_ended", reason=type(error).__name__)
+            heed_cancellation()
+            await asyncio.sleep(_END_PAUSE)
+
     async def remove_expired_tokens(self) -> int:
         """Forget the login tokens whose time is over; how many users had some."""
-        made_until = self._login.now() - await self._login.lifetime()
+        made_until = self._now() - await self._login.lifetime()
         users = await self._tokens.remove_expired_tokens(made_until)
         self._metrics.tokens_expired.inc(users)
         return users
@@ -364,9 +364,8 @@ class AccountService(Account):
         """Stop what is being loaded."""
         await self._workspace.close()
 
-
-def _no_such_token() -> BadRequest:
-    return BadRequest("Token does not exist", code="error-token-does-not-exists")
+    def _now(self) -> datetime:
+        return stored_now(self._clock)
 
 
 async def run(process: Process) -> None:
@@ -376,7 +375,7 @@ async def run(process: Process) -> None:
     metrics = AccountMetrics(process.registry)
     passwords = Passwords(
         metrics,
-        cost=settings.bcrypt_cost,
+        Scheme.parse(settings.password_hash),
         threads=settings.password_threads,
         queue=settings.password_queue,
         wait=settings.password_wait,
@@ -393,10 +392,10 @@ async def run(process: Process) -> None:
         )
         try:
             await service.prepare(administrator)
-            async with owned(service.default_rooms.run(), service.clean_up()):
+            async with owned(service.default_rooms.run(), service.clean_up(), service.end_tokens()):
                 await bus.serve(service)
                 process.health.ready()
-                log.info("service_ready", bcrypt_cost=settings.bcrypt_cost)
+                log.info("service_ready", password_hash=settings.password_hash)
                 await process.stopping.wait()
                 await bus.drain()
         except AdministratorImpossible as error:

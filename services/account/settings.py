@@ -19,10 +19,12 @@ class AccountSettings(Settings):
     allow_plaintext_login: bool = True
     """Whether clients may send the password itself instead of its SHA-256; old ones can only do
     that. Safe as long as TLS ends in front of Hubbub."""
-    bcrypt_cost: int = Field(default=10, ge=10, le=14)
-    """Work factor of new password hashes (the logarithm of the rounds). 10 takes about 60 ms of a
-    core and is what existing hashes have; each step doubles it. Unknown users take as long as a
-    hash of this cost, so workspaces whose hashes differ in cost reveal more by time."""
+    password_hash: str = Field(default="bcrypt:10", pattern=r"^(bcrypt:1[0-4]|argon2id)$")
+    """How new passwords are hashed: `bcrypt:10` to `bcrypt:14`, or `argon2id`. bcrypt's number is
+    the logarithm of its rounds: 10 takes about 60 ms of a core and is what existing hashes have;
+    each step doubles it. argon2id takes 64 MiB and about twice that time. Weaker hashes are
+    replaced when their users sign in. Unknown users take as long as a hash of this kind, so
+    workspaces with hashes of several kinds reveal more by time."""
     password_threads: int = Field(default=0, ge=0, le=256)
     """Threads that compute hashes; 0: one less than the cores this process may use."""
     password_queue: int = Field(default=200, ge=1)
@@ -33,6 +35,16 @@ class AccountSettings(Settings):
     """Characters of a new password at least."""
     max_password: int = Field(default=128, le=4096)
     """Characters of a new password at most."""
+    refuse_common_passwords: bool = True
+    """Whether a new password must not be one of the ten thousand commonest."""
+    token_secret: SecretStr = SecretStr("")
+    """Who knows it may sign in as anybody, without a password (REST `users.createToken`). Empty:
+    whoever holds the permission `user-generate-access-token` may."""
+    code_failures: int = Field(default=5, ge=1)
+    """Wrong codes of a second factor for one user within `failure_window` before further ones are
+    refused."""
+    logout_delay: float = Field(default=10.0, gt=0)
+    """Seconds for which the other logins of a user go on after `logoutOtherClients`."""
     token_limit: int = Field(default=50, ge=1)
     """Login tokens that a user may have; a further login makes the oldest invalid. Bots that sign
     in at every start would otherwise collect them without end. Personal access tokens do not

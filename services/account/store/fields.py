@@ -11,6 +11,8 @@ from pymongo.collation import Collation
 from hubbub.mongo import Document
 
 TOKENS = "services.resume.loginTokens"
+BCRYPT = "services.password.bcrypt"
+ARGON2 = "services.password.argon2"
 CASELESS = Collation(locale="en", strength=2)
 """Compares without regard to case; accents count."""
 QUERY_TIMEOUT = 4.0
@@ -24,6 +26,17 @@ SORTABLE = {
     "status": [("status", 1), ("username", 1)],
 }
 """Sort key of a list of users → the index that serves it."""
+
+
+def password_field(stored: str) -> str:
+    """Where a password hash is stored; other servers look for each kind in its own place."""
+    return ARGON2 if stored.startswith("$argon2") else BCRYPT
+
+
+def password_change(stored: str) -> tuple[Document, Document]:
+    """What to `$set` and to `$unset` for a new password hash."""
+    field = password_field(stored)
+    return {field: stored}, {BCRYPT if field == ARGON2 else ARGON2: 1}
 
 
 async def find_like(

@@ -12,7 +12,13 @@ from pymongo.asynchronous.collection import AsyncCollection
 from hubbub.ids import UserId
 from hubbub.mongo import Database, Document, answering
 from services.account.domain import PERSONAL_TOKEN, Selector
-from services.account.store.fields import QUERY_TIMEOUT, TOKENS, find_like
+from services.account.store.fields import (
+    QUERY_TIMEOUT,
+    TOKENS,
+    find_like,
+    password_change,
+    password_field,
+)
 
 _LOGIN_FIELDS = {
     "username": 1,
@@ -21,7 +27,7 @@ _LOGIN_FIELDS = {
     "active": 1,
     "type": 1,
     "roles": 1,
-    "services.password.bcrypt": 1,
+    "services.password": 1,
     "services.totp": 1,
     TOKENS: 1,
     "lastLogin": 1,
@@ -58,8 +64,8 @@ class LoginStore(Protocol):
         """Remember when the user signed in last."""
         ...
 
-    async def use_code(self, user_id: UserId, step: int) -> bool:
-        """Use up the second factor's code of `step`. False: it, or a later one, was used."""
+    async def strengthen_password(self, user_id: UserId, stored: str, stronger: str) -> None:
+        """Replace a hash by another one of the same password, unless it changed meanwhile."""
         ...
 
 
@@ -88,7 +94,7 @@ class MongoLoginStore:
         token = {"when": now, "hashedToken": hashed}
         match: Document = {"_id": user_id, "active": True}
         if verified_with is not None:
-            match["services.password.bcrypt"] = verified_with
+            match[password_field(verified_with)] = verified_with
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
             result = await self._users.update_one(
                 match,
@@ -115,15 +121,6 @@ class MongoLoginStore:
                 {"_id": user_id}, [{"$set": {"lastLogin": _minutely(now)}}]
             )
 
-    async def use_code(self, user_id: UserId, step: int) -> bool:
-        """See `LoginStore`."""
-        with answering(), pymongo.timeout(QUERY_TIMEOUT):
-            result = await self._users.update_one(
-                {"_id": user_id, "services.totp.lastStep": {"$not": {"$gte": step}}},
-                {"$set": {"services.totp.lastStep": step}},
-            )
-        return result.matched_count == 1
-
     async def remove_token(self, user_id: UserId, hashed: str) -> None:
         """Forget a login token, unless it is a personal one."""
         gone = {"hashedToken": hashed, "type": {"$ne": PERSONAL_TOKEN}}
@@ -147,16 +144,61 @@ class MongoLoginStore:
             )
         return result.modified_count
 
+    async def end_other_tokens(
+        self, user_id: UserId, hashed: str, new: str, *, now: datetime, ends_at: datetime
+    ) -> bool:
+        """Add a login token and let all others but the personal ones end. False: `hashed`, which
+        asked for it, is gone."""
+        ended = {
+            "$mergeObjects": [
+                "$$token",
+                {"endsAt": {"$min": [{"$ifNull": ["$$token.endsAt", ends_at]}, ends_at]}},
+            ]
+        }
+        is_personal = {"$eq": ["$$token.type", PERSONAL_TOKEN]}
+        others = {
+            "$map": {
+                "input": {"$ifNull": ["$" + TOKENS, []]},
+                "as": "token",
+                "in": {"$cond": [is_personal, "$$token", ended]},
+            }
+        }
+        token = {"when": now, "hashedToken": new}
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            result = await self._users.update_one(
+                {"_id": user_id, TOKENS + ".hashedToken": hashed},
+                [{"$set": {TOKENS: {"$concatArrays": [others, [{"$literal": token}]]}}}],
+            )
+        return result.matched_count == 1
+
+    async def remove_ended_tokens(self, now: datetime) -> int:
+        """Forget the login tokens that were told to end until now; how many users had some."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            result = await self._users.update_many(
+                {TOKENS + ".endsAt": {"$lte": now}}, {"$pull": {TOKENS: {"endsAt": {"$lte": now}}}}
+            )
+        return result.modified_count
+
+    async def strengthen_password(self, user_id: UserId, stored: str, stronger: str) -> None:
+        """Replace a hash by another one of the same password, unless it changed meanwhile."""
+        fields, gone = password_change(stronger)
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            await self._users.update_one(
+                {"_id": user_id, password_field(stored): stored},
+                {"$set": fields, "$unset": gone},
+            )
+
     async def set_password(
         self, user_id: UserId, stored: str, *, keep_token: str, now: datetime
     ) -> bool:
         """Store a new password hash and forget all login tokens but one, in one step."""
+        fields, gone = password_change(stored)
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
             result = await self._users.update_one(
                 {"_id": user_id},
                 {
-                    "$set": {"services.password.bcrypt": stored, "_updatedAt": now},
-                    "$unset": {"requirePasswordChange": 1, "requirePasswordChangeReason": 1},
+                    "$set": fields | {"_updatedAt": now},
+                    "$unset": gone | {"requirePasswordChange": 1, "requirePasswordChangeReason": 1},
                     "$pull": {
                         TOKENS: {
                             "hashedToken": {"$ne": keep_token},
@@ -182,14 +224,15 @@ class MongoLoginStore:
         return result.matched_count == 1
 
     async def replace_personal_token(self, user_id: UserId, token: Mapping[str, Any]) -> bool:
-        """Put a personal token in the place of the one with its name. False: there is none."""
+        """Put a personal token in the place of the one with its name; what `token` does not have
+        stays as it was. False: there is none."""
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
             result = await self._users.update_one(
                 {
                     "_id": user_id,
                     TOKENS: {"$elemMatch": {"type": PERSONAL_TOKEN, "name": token["name"]}},
                 },
-                {"$set": {TOKENS + ".$": dict(token)}},
+                {"$set": {f"{TOKENS}.$.{field}": value for field, value in token.items()}},
             )
         return result.matched_count == 1
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pymongo
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -21,6 +21,15 @@ log = get_logger(__name__)
 
 _NAMESPACE_EXISTS = 48
 _OTHER_INDEX = (85, 86)  # an index with these keys and other options exists
+
+
+T = TypeVar("T")
+
+_GUARD = "administrators"
+
+
+class LastAdministrator(Exception):
+    """Nobody would be left who is administrator and active."""
 
 
 class Taken(Exception):
@@ -48,6 +57,9 @@ class MongoUserStore:
             await self._index([("emails.address", 1)], unique=True, sparse=True)
             await self._index([(TOKENS + ".hashedToken", 1)], unique=True, sparse=True)
             await self._index([(TOKENS + ".when", 1)], sparse=True)
+            await self._index([(TOKENS + ".endsAt", 1)], sparse=True)
+            await self._index([("usernameShape", 1)], unique=True, sparse=True)
+            await self._index([("importIds", 1)], sparse=True)
             await self._index([("roles", 1)])
             await self._index([("defaultRoomsPending", 1)], sparse=True)
             for keys in (SORTABLE["name"], SORTABLE["createdAt"], SORTABLE["status"]):
@@ -95,13 +107,30 @@ class MongoUserStore:
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
             return await find_like(self._users, "username", username, dict.fromkeys(fields, 1))
 
-    async def has_username(self, username: str) -> bool:
-        """Whether anybody has this username, without regard to case."""
+    async def has_username(self, *usernames: str, besides: str = "") -> bool:
+        """Whether somebody else than `besides` has one of these usernames, without regard to
+        case."""
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
             found = await self._users.find_one(
-                {"username": username}, {"_id": 1}, collation=CASELESS
+                {"username": {"$in": list(usernames)}, "_id": {"$ne": besides}},
+                {"_id": 1},
+                collation=CASELESS,
             )
         return found is not None
+
+    async def has_shape(self, shape: str, *, besides: str = "") -> bool:
+        """Whether somebody else than `besides` has a username that looks like `shape` and is not
+        spelt like it."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            found = await self._users.find_one(
+                {"usernameShape": shape, "_id": {"$ne": besides}}, {"_id": 1}
+            )
+        return found is not None
+
+    async def find_imported(self, import_id: str, fields: Iterable[str]) -> Document | None:
+        """Some fields of the user that an import from elsewhere knew by this id."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            return await self._users.find_one({"importIds": import_id}, dict.fromkeys(fields, 1))
 
     async def find_addressed(self, address: str, fields: Iterable[str]) -> Document | None:
         """Some fields of the user with this e-mail address."""
@@ -183,9 +212,49 @@ class MongoUserStore:
         return result.matched_count == 1
 
     async def delete(self, user_id: UserId) -> None:
-        """Remove a user."""
+        """Remove a user. Raises: LastAdministrator: no other one is active."""
+
+        async def work(session: AsyncClientSession) -> None:
+            await self._users.delete_one({"_id": user_id}, session=session)
+
+        await self._keeping_an_administrator(work)
+
+    async def update_keeping_an_administrator(
+        self, user_id: UserId, change: Mapping[str, Any]
+    ) -> bool:
+        """`update` for changes that may take an administrator away.
+
+        Raises: Taken; LastAdministrator: no other one is active.
+        """
+
+        async def work(session: AsyncClientSession) -> bool:
+            result = await self._users.update_one({"_id": user_id}, change, session=session)
+            return result.matched_count == 1
+
+        try:
+            return await self._keeping_an_administrator(work)
+        except DuplicateKeyError as error:
+            raise _taken(error) from None
+
+    async def _keeping_an_administrator(
+        self, work: Callable[[AsyncClientSession], Awaitable[T]]
+    ) -> T:
+        async def guarded(session: AsyncClientSession) -> T:
+            # Two who take the last two administrators at once meet here.
+            await self._once.update_one(
+                {"_id": _GUARD}, {"$inc": {"changes": 1}}, upsert=True, session=session
+            )
+            done = await work(session)
+            left = await self._users.find_one(
+                {"roles": "admin", "active": True}, {"_id": 1}, session=session
+            )
+            if left is None:
+                raise LastAdministrator
+            return done
+
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
-            await self._users.delete_one({"_id": user_id})
+            async with self._database.client.start_session() as session:
+                return await session.with_transaction(guarded)
 
     async def administrators(self, limit: int) -> list[str]:
         """Ids of at most `limit` active administrators."""
@@ -213,4 +282,7 @@ def _order(sort: Mapping[str, int] | None) -> list[tuple[str, int]]:
 
 def _taken(error: DuplicateKeyError) -> Taken:
     keys = list((error.details or {}).get("keyPattern", {}))
-    return Taken({"emails.address": "email"}.get(keys[0], keys[0]) if keys else "_id")
+    return Taken(_FIELDS.get(keys[0], keys[0]) if keys else "_id")
+
+
+_FIELDS = {"emails.address": "email", "usernameShape": "username"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,9 +13,13 @@ from prometheus_client import CollectorRegistry
 from hubbub.bus import LocalBus
 from hubbub.clock import FakeClock
 from hubbub.contracts.account import Account
+from hubbub.contracts.authorization import RoleNotFound
+from hubbub.contracts.members import Departure, LastOwnerLeaves
+from hubbub.contracts.workspace import PERMISSIONS, ROLES
 from hubbub.errors import Unavailable
 from hubbub.ids import UserId
 from hubbub.mongo import Database
+from services.account.hashing import Scheme
 from services.account.metrics import AccountMetrics
 from services.account.passwords import Passwords
 from services.account.service import AccountService
@@ -30,20 +34,62 @@ class FakeMessaging:
 
     joined: list[str] = field(default_factory=list)
     away: bool = False
+    departures: dict[str, Departure] = field(default_factory=dict)
+    relinquished: list[tuple[str, str]] = field(default_factory=list)
 
     async def join_default_rooms(self, user_id: UserId) -> None:
         if self.away:
             raise Unavailable("messaging is away")
         self.joined.append(user_id)
 
+    async def check_departure(self, user_id: UserId) -> Departure:
+        return self.departures.get(user_id, Departure())
+
+    async def relinquish_rooms(
+        self,
+        user_id: UserId,
+        leaving: Literal["deactivated", "deleted"],
+        confirmed: bool = False,
+    ) -> None:
+        if not (confirmed or (await self.check_departure(user_id)).is_free):
+            raise LastOwnerLeaves
+        self.relinquished.append((user_id, leaving))
+
 
 class FakeAuthorization:
-    """Administrators may everything, by id."""
+    """`root` may everything, `creator` make users, everybody what users may; custom roles."""
+
+    async def held_permissions(
+        self, user_id: UserId | None, permissions: list[str], room_id: str | None = None
+    ) -> list[str]:
+        if user_id == "root":
+            return permissions
+        held = {one for one in permissions if "user" in PERMISSIONS.get(one, ())}
+        if user_id == "creator":
+            held |= {"create-user"} & set(permissions)
+        return [one for one in permissions if one in held]
+
+    async def has_permission(
+        self, user_id: UserId | None, permission: str, room_id: str | None = None
+    ) -> bool:
+        return bool(await self.held_permissions(user_id, [permission]))
 
     async def has_all_permissions(
         self, user_id: UserId | None, permissions: list[str], room_id: str | None = None
     ) -> bool:
-        return user_id == "root" or (user_id == "creator" and permissions == ["create-user"])
+        return await self.held_permissions(user_id, permissions) == permissions
+
+    async def roles(self) -> list[dict[str, Any]]:
+        return [
+            *({"_id": role, "scope": scope} for role, (scope, _) in ROLES.items()),
+            {"_id": "nurse", "scope": "Users"},
+        ]
+
+    async def find_role(self, role: str) -> dict[str, Any]:
+        for one in await self.roles():
+            if one["_id"] == role:
+                return one
+        raise RoleNotFound("This role does not exist")
 
 
 @dataclass
@@ -54,12 +100,13 @@ class Server:
     clock: FakeClock
     messaging: FakeMessaging
     stack: AsyncExitStack
+    scheme: Scheme = field(default_factory=lambda: Scheme("bcrypt", 4))
 
     async def replica(
         self, administrator: AdministratorSettings = NO_ADMINISTRATOR, **settings: Any
     ) -> AccountService:
         metrics = AccountMetrics(CollectorRegistry())
-        passwords = Passwords(metrics, cost=4, threads=2)
+        passwords = Passwords(metrics, self.scheme, threads=2)
         authorization: Any = FakeAuthorization()
         service = AccountService(
             self.database,

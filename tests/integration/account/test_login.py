@@ -60,7 +60,7 @@ async def test_exact_name_wins_over_similar_ones(server: Server) -> None:
     )
     service = await server.replica()
     for name in ("Twin", "twin"):
-        await service._editor.set_password(UserId(name), PASSWORD, "")
+        await service._own_profile.set_password(UserId(name), PASSWORD, "")
 
     for name in ("Twin", "twin"):
         assert (await service.login({"user": name, "password": PASSWORD})).user_id == name
@@ -256,12 +256,12 @@ async def test_revocation(account: Account, bob: UserId) -> None:
         await signed_in()
     await account.set_password(bob, PASSWORD, hash_token(five))
 
-    await account.sign_out(bob)
+    await account.sign_out(bob, bob)
     assert [await works(token) for token in (five, personal)] == [False, True]
 
     six = await signed_in()
-    await account.set_active(await _another_administrator(account), True)
-    await account.set_active(bob, False)
+    await account.set_active(UserId("root"), await _another_administrator(account), True)
+    await account.set_active(UserId("root"), bob, False)
     assert [await works(token) for token in (six, personal)] == [False, False]
     with pytest.raises(NotAllowed) as inactive:
         await signed_in()
@@ -313,7 +313,7 @@ async def test_personal_tokens(account: Account, bob: UserId) -> None:
 
 async def test_token_without_a_password(account: Account, bob: UserId) -> None:
     """Made for somebody by somebody who may."""
-    result = await account.create_token(bob)
+    result = await account.create_token(bob, bob)
 
     assert (await account.login({"resume": result.token})).user_id == bob
 

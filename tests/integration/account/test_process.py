@@ -77,7 +77,7 @@ async def test_login_over_the_bus(bus: NatsBus) -> None:
             await account.create_user(ann, more)
 
         assert not await authorization.has_permission(ann, "create-user")
-        await account.update_user(ann, UserChanges(roles=["admin", "user"]))
+        await account.update_user(boss.user_id, ann, UserChanges(roles=["admin", "user"]))
         await bus.publish(UserChanged(user_id=ann))
         await eventually(lambda: authorization.has_permission(ann, "create-user"))
         await account.create_user(ann, more)

@@ -20,11 +20,14 @@ from hubbub.ids import UserId, hash_token
 from hubbub.mongo import Document
 from hubbub.workspace_settings import WorkspaceSettings
 from services.account import second_factor
+from services.account.audit import Audit
 from services.account.domain import Selector, sha256_hex
+from services.account.hashing import Scheme
 from services.account.limits import Limits
 from services.account.login import Login
 from services.account.metrics import AccountMetrics
 from services.account.passwords import Passwords
+from services.account.second_factors import SecondFactors
 from services.account.settings import AccountSettings
 from services.account.store.failures import Allowance
 
@@ -102,12 +105,42 @@ class FakeLogins:
     async def note_login(self, user_id: UserId, now: datetime) -> None:
         self.noted += 1
 
+    async def strengthen_password(self, user_id: UserId, stored: str, stronger: str) -> None:
+        password = self.users[user_id]["services"]["password"]
+        if stored in password.values():
+            password.clear()
+            password["argon2" if stronger.startswith("$argon2") else "bcrypt"] = stronger
+
+
+class FakeFactors:
+    """Second factors of the users of `FakeLogins`."""
+
+    def __init__(self, logins: FakeLogins) -> None:
+        self.users = logins.users
+
+    async def use_recovery_code(self, user_id: UserId, hashed: str) -> bool:
+        codes = self.users[user_id]["services"]["totp"].get("hashedBackup", [])
+        if hashed in codes:
+            codes.remove(hashed)
+            return True
+        return False
+
     async def use_code(self, user_id: UserId, step: int) -> bool:
         totp = self.users[user_id]["services"]["totp"]
         if totp.get("lastStep", 0) >= step:
             return False
         totp["lastStep"] = step
         return True
+
+
+class FakeAudit:
+    """Entries in a list."""
+
+    def __init__(self) -> None:
+        self.entries: list[Document] = []
+
+    async def insert(self, entry: Document) -> None:
+        self.entries.append(entry)
 
 
 class TracedPasswords(Passwords):
@@ -123,7 +156,7 @@ class TracedPasswords(Passwords):
 class Door:
     """A login with everything around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, scheme: Scheme = Scheme("bcrypt", 4)) -> None:  # noqa: B008  immutable
         self.trace: list[str] = []
         self.clock = FakeClock()
         self.settings: dict[str, SettingValue] = {}
@@ -131,14 +164,23 @@ class Door:
         self.store = FakeLogins(self.trace)
         self.rooms_wanted = 0
         metrics = AccountMetrics(CollectorRegistry())
-        self.passwords = TracedPasswords(metrics, cost=4, threads=1)
+        self.passwords = TracedPasswords(metrics, scheme, threads=1)
         self.passwords.trace = self.trace
         self.workspace = WorkspaceSettings(self._values, clock=self.clock)
         account = AccountSettings()
+        self.audited = FakeAudit()
+        limits = Limits(self.failures, account, self.clock)
+        audit = Audit(self.audited, metrics, self.now)
+        codes: Any = FakeFactors(self.store)  # what enrolling needs is not played here
+        factors = SecondFactors(
+            codes, self.store, limits, self.workspace, audit, self.clock, self.now
+        )
         self.login = Login(
             self.store,
             self.passwords,
-            Limits(self.failures, account, self.clock),
+            limits,
+            factors,
+            audit,
             self.workspace,
             account,
             metrics,
@@ -498,7 +540,7 @@ async def test_too_many_passwords_are_unavailable_not_wrong(door: Door) -> None:
     """A full queue refuses at once, with a time to come back; nothing is counted."""
     door.user()
     metrics = AccountMetrics(CollectorRegistry())
-    passwords = Passwords(metrics, cost=10, threads=1, queue=2, wait=5)
+    passwords = Passwords(metrics, Scheme("bcrypt", 10), threads=1, queue=2, wait=5)
     waiting = [asyncio.create_task(passwords.matches(sha256_hex("x"), None)) for _ in range(6)]
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
@@ -514,7 +556,7 @@ async def test_too_many_passwords_are_unavailable_not_wrong(door: Door) -> None:
 async def test_long_waits_for_a_thread_end() -> None:
     """Waiting has a deadline, and gives its place back."""
     metrics = AccountMetrics(CollectorRegistry())
-    passwords = Passwords(metrics, cost=10, threads=1, queue=10, wait=0.02)
+    passwords = Passwords(metrics, Scheme("bcrypt", 10), threads=1, queue=10, wait=0.02)
     first = asyncio.create_task(passwords.matches(sha256_hex("x"), None))
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
@@ -528,7 +570,7 @@ async def test_long_waits_for_a_thread_end() -> None:
 @pytest.mark.parametrize("prefix", ["$2a", "$2b", "$2y"])
 async def test_all_forms_of_bcrypt(prefix: str) -> None:
     """Hashes of other programs verify, also the ready one of the load tester."""
-    passwords = Passwords(AccountMetrics(CollectorRegistry()), cost=4, threads=1)
+    passwords = Passwords(AccountMetrics(CollectorRegistry()), Scheme("bcrypt", 4), threads=1)
 
     assert await passwords.matches(sha256_hex(PASSWORD), prefix + STORED[3:])
     assert not await passwords.matches(sha256_hex("wrong"), prefix + STORED[3:])

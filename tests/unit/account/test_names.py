@@ -174,7 +174,7 @@ USER: dict[str, Any] = {
     [
         pytest.param(profile.for_others(USER, full=False), id="others"),
         pytest.param(profile.for_others(USER, full=True), id="administrators"),
-        pytest.param(profile.for_oneself(USER, root_url="http://x"), id="oneself"),
+        pytest.param(profile.for_oneself(USER, root_url="http://x", defaults={}), id="oneself"),
         pytest.param(profile.for_list(USER, full=True), id="list"),
         pytest.param(profile.picked(USER, profile.KEPT_BY_CLIENTS), id="socket"),
     ],
@@ -194,7 +194,7 @@ def test_others_see_less() -> None:
 
 def test_me() -> None:
     """The shape that clients of REST expect."""
-    me = profile.for_oneself(USER, root_url="http://chat.example/")
+    me = profile.for_oneself(USER, root_url="http://chat.example/", defaults={})
 
     assert me["email"] == "b@x.org"
     assert me["avatarUrl"] == "http://chat.example/avatar/bob"

@@ -72,6 +72,10 @@ class Registration(Frozen):
     email: str
     password: str = Field(repr=False)
     reason: str | None = None
+    """Why, for the administrators who approve new users."""
+    secret: str | None = Field(default=None, repr=False)
+    """From the address of the registration form, where that is not public."""
+    custom_fields: dict[str, Any] = Field(default={})
 
 
 class UserChanges(Frozen):
@@ -85,6 +89,7 @@ class UserChanges(Frozen):
     password: Text | None = Field(default=None, repr=False)
     """Plain text or its SHA-256 hex. Every login token of the user is gone with it."""
     verified: bool | None = None
+    active: bool | None = None
     roles: list[Text] | None = Field(default=None, max_length=50)
     nickname: Text | None = Field(default=None, max_length=120)
     bio: Text | None = Field(default=None, max_length=260)
@@ -94,6 +99,31 @@ class UserChanges(Frozen):
     utc_offset: float | None = Field(default=None, alias="utcOffset", ge=-14, le=14)
 
 
+class ProfileChanges(Frozen):
+    """What somebody may change of the own account; absent fields stay as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, strict=True)
+
+    name: Text | None = None
+    username: Text | None = None
+    email: Text | None = None
+    new_password: Text | None = Field(default=None, alias="newPassword", repr=False)
+    """Plain text or its SHA-256 hex. Every other login token of the user is gone with it."""
+    current_password: Text | None = Field(default=None, alias="currentPassword", repr=False)
+    """Plain text or its SHA-256 hex; a new address or password asks for it."""
+    nickname: Text | None = Field(default=None, max_length=120)
+    bio: Text | None = Field(default=None, max_length=260)
+    custom_fields: dict[str, Any] | None = Field(default=None, alias="customFields")
+
+
+class PasswordPolicy(Frozen):
+    """What a new password has to fulfil, beside not being one of the commonest."""
+
+    shortest: int
+    longest: int
+    """Characters."""
+
+
 class PersonalToken(Frozen):
     """A personal access token as its owner sees it."""
 
@@ -101,6 +131,7 @@ class PersonalToken(Frozen):
     created_at: datetime
     last_token_part: str
     bypass_two_factor: bool = False
+    """Calls that ask for the second factor do not ask the bearer of this token."""
 
 
 class Account(
@@ -110,7 +141,7 @@ class Account(
 
     @action(idempotent=True, timeout=10.0, running=256, waiting=8192)
     async def login(self, parameters: dict[str, Any], address: str = "") -> LoginResult:
-        """Sign in by any of the supported variants.
+        """Sign in by any of the supported variants, for every door.
 
         A login that reached an instance which died is offered to another one. Should the first
         have worked, its token is one that nobody knows, and expires; a resumed token is the same.
@@ -154,8 +185,19 @@ class Account(
 
     @action(idempotent=True)
     async def remove_other_tokens(self, user_id: UserId, hashed_token: str) -> None:
-        """Sign this user out everywhere but here."""
+        """Sign this user out everywhere but here. Personal access tokens stay."""
         ...
+
+    @action()
+    async def logout_other_clients(self, user_id: UserId, hashed_token: str) -> LoginResult:
+        """A new login token; the user's others, this one too, end ten seconds later, so that
+        tabs that share one can be told. Personal access tokens stay.
+
+        Raises: Unauthenticated.
+        """
+        ...
+
+    # -- making accounts
 
     @action(timeout=10.0)
     async def register(self, registration: Registration, address: str = "") -> UserId:
@@ -167,14 +209,45 @@ class Account(
         ...
 
     @action(idempotent=True)
+    async def is_registration_secret(self, secret: str) -> bool:
+        """Whether accounts are made behind a secret address, and this is the secret."""
+        ...
+
+    @action(timeout=10.0)
+    async def create_user(self, creator_id: UserId, user: dict[str, Any]) -> Document:
+        """An administrator makes an account: `name, email, password, username, active, roles,
+        verified, customFields …`. Raises: FieldTaken; BadRequest; NotAllowed."""
+        ...
+
+    @action(idempotent=True)
+    async def ask_for_password(self, email: Text) -> None:
+        """Somebody cannot sign in any more. The same for every address, known or not.
+
+        No mail is sent: an administrator finds the request in the audit log.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def password_policy(self) -> PasswordPolicy:
+        """What a new password has to fulfil."""
+        ...
+
+    @action(idempotent=True)
+    async def is_username_free(self, username: str) -> bool:
+        """Whether `username` is allowed and nobody has it or one that looks the same."""
+        ...
+
+    @action(idempotent=True)
+    async def suggest_username(self, user_id: UserId) -> str:
+        """A free username made from the user's name or address. Raises: UserNotFound."""
+        ...
+
+    @action(idempotent=True)
     async def set_username(self, user_id: UserId, username: str) -> str:
         """Choose a username. Raises: BadRequest: `username-invalid`; FieldTaken."""
         ...
 
-    @action(timeout=10.0)
-    async def set_password(self, user_id: UserId, password: str, hashed_token: str) -> None:
-        """Change the password; every other login token is gone. Raises: BadRequest."""
-        ...
+    # -- seeing users
 
     @action(idempotent=True)
     async def me(self, user_id: UserId) -> Document:
@@ -189,43 +262,63 @@ class Account(
         username: str | None = None,
         email: str | None = None,
         full: bool = False,
+        import_id: str | None = None,
     ) -> Document:
-        """A user as `viewer_id` may see it; `full` when the viewer holds
-        `view-full-other-user-info`. Raises: UserNotFound."""
+        """A user as `viewer_id` may see it.
+
+        `full`: everything, if the viewer holds `view-full-other-user-info` or is that user;
+        `canViewAllInfo` in the answer says whether. Whoever may not see addresses finds nobody
+        by one. Raises: UserNotFound.
+        """
         ...
 
     @action(idempotent=True)
     async def list_users(
         self,
+        viewer_id: UserId,
         paging: Paging,
-        full: bool = False,
         status_not: str | None = None,
     ) -> Page:
-        """All users, by username."""
+        """All users, by username, as far as `viewer_id` may see them.
+
+        Raises: LacksPermission: no `view-d-room`.
+        """
         ...
+
+    # -- changing accounts
 
     @action(timeout=10.0)
-    async def create_user(self, creator_id: UserId, user: dict[str, Any]) -> Document:
-        """An administrator makes an account: `name, email, password, username, active, roles,
-        verified, customFields …`. Raises: FieldTaken; BadRequest; NotAllowed."""
+    async def set_password(self, user_id: UserId, password: str, hashed_token: str) -> None:
+        """Change one's own password; every other login token is gone. Raises: BadRequest."""
         ...
 
-    @action(idempotent=True)
-    async def delete_user(self, user_id: UserId) -> None:
-        """Remove the account itself. Rooms and messages are the caller's business."""
+    @action(timeout=30.0)
+    async def update_profile(
+        self, user_id: UserId, changes: ProfileChanges, hashed_token: str
+    ) -> Document:
+        """Change one's own account; the document as its owner sees it.
+
+        A new password ends every other login than `hashed_token`.
+
+        Raises: NotAllowed: `totp-required` or `totp-invalid` with method `password` where the
+            present password is missing or wrong; `error-not-allowed`: not to be changed by the
+            settings; FieldTaken; BadRequest.
+        """
         ...
 
-    @action(idempotent=True)
-    async def is_username_free(self, username: str) -> bool:
-        """Whether `username` is allowed and nobody has it, without regard to case."""
-        ...
+    @action(timeout=120.0)
+    async def update_user(
+        self, actor_id: UserId, user_id: UserId, changes: UserChanges, confirmed: bool = False
+    ) -> Document:
+        """Change a user; the document as administrators see it.
 
-    @action(timeout=10.0)
-    async def update_user(self, user_id: UserId, changes: UserChanges) -> Document:
-        """Change a user; the document as administrators see it. The caller has checked rights.
+        Everybody may change the harmless part of the own account (`name`, `username`,
+        `nickname`, `bio`, `language`, `utcOffset`). The rest needs `edit-other-user-info`, and
+        besides `edit-other-user-password`, `edit-other-user-active-status`, `assign-roles`
+        (and `assign-admin-role`) for what they name. A new password ends every login.
 
-        A new password ends every login. Raises: UserNotFound; FieldTaken; BadRequest;
-        NotAllowed: the last administrator would be none any more.
+        Raises: UserNotFound; FieldTaken; BadRequest; LacksPermission; NotAllowed: the last
+            administrator would be none any more; LastOwnerLeaves: as `set_active`.
         """
         ...
 
@@ -237,23 +330,67 @@ class Account(
         """
         ...
 
-    @action(idempotent=True)
-    async def set_active(self, user_id: UserId, active: bool) -> None:
+    @action(idempotent=True, timeout=120.0)
+    async def set_active(
+        self, actor_id: UserId, user_id: UserId, active: bool, confirmed: bool = False
+    ) -> None:
         """Activate or deactivate; a deactivated user's tokens are gone, personal ones too.
 
-        Raises: UserNotFound; NotAllowed: the last administrator.
+        `confirmed`: rooms that would be left without an owner get another one.
+
+        Raises: UserNotFound; LacksPermission: no
+            `edit-other-user-active-status`; NotAllowed: the last administrator; LastOwnerLeaves.
+        """
+        ...
+
+    @action(idempotent=True, timeout=120.0)
+    async def delete_user(self, actor_id: UserId, user_id: UserId, confirmed: bool = False) -> None:
+        """Remove an account and what it holds in rooms. One that is not there is no error.
+
+        `confirmed`: rooms that would be left without an owner get another one, those with
+        nobody else in them go.
+
+        Raises: LacksPermission: no `delete-user`; NotAllowed: the built-in bot, the last
+            administrator; LastOwnerLeaves.
+        """
+        ...
+
+    @action(timeout=120.0)
+    async def delete_own_account(
+        self, user_id: UserId, password: str, confirmed: bool = False
+    ) -> None:
+        """Remove the own account, as `delete_user` does. `password`: plain, or SHA-256 hex.
+
+        Raises: NotAllowed: `error-not-allowed`, the setting does not allow it;
+            `error-invalid-password`; as `delete_user`.
         """
         ...
 
     @action(idempotent=True)
-    async def sign_out(self, user_id: UserId) -> None:
-        """End every login of a user. Personal access tokens stay."""
+    async def sign_out(self, actor_id: UserId, user_id: UserId) -> None:
+        """End every login of a user. Personal access tokens stay.
+
+        Raises: LacksPermission: somebody else's, without `logout-other-user`.
+        """
         ...
 
     @action(idempotent=True)
-    async def set_preferences(self, user_id: UserId, preferences: dict[str, Any]) -> Document:
-        """Change some preferences; all of them. Raises: UserNotFound; BadRequest."""
+    async def preferences(self, user_id: UserId) -> Document:
+        """The user's preferences over the workspace's. Raises: UserNotFound."""
         ...
+
+    @action(idempotent=True)
+    async def set_preferences(
+        self, actor_id: UserId, user_id: UserId, preferences: dict[str, Any]
+    ) -> Document:
+        """Change some preferences; all of them.
+
+        Raises: UserNotFound; BadRequest: `invalid-params`; NotAllowed: somebody else's,
+            without `edit-other-user-info`.
+        """
+        ...
+
+    # -- tokens that programs use
 
     @action()
     async def add_personal_token(
@@ -261,31 +398,41 @@ class Account(
     ) -> str:
         """Make a personal access token, which never expires; its plain text, told only once.
 
-        Raises: BadRequest: `error-token-already-exists`.
+        Raises: NotAllowed: `not-authorized`, no `create-personal-access-tokens`; BadRequest:
+            `error-token-already-exists`.
         """
         ...
 
     @action()
     async def renew_personal_token(
-        self, user_id: UserId, token_name: str, bypass_two_factor: bool = False
+        self, user_id: UserId, token_name: str, bypass_two_factor: bool | None = None
     ) -> str:
-        """Replace a personal access token. Raises: BadRequest: `error-token-does-not-exists`."""
+        """Replace a personal access token; None: as the former one was.
+
+        Raises: NotAllowed: `not-authorized`; BadRequest: `error-token-does-not-exists`.
+        """
         ...
 
     @action(idempotent=True)
     async def remove_personal_token(self, user_id: UserId, token_name: str) -> None:
-        """Forget a personal access token. Raises: BadRequest: `error-token-does-not-exists`."""
+        """Forget a personal access token. Raises: NotAllowed: `not-authorized`; BadRequest:
+        `error-token-does-not-exists`."""
         ...
 
     @action(idempotent=True)
     async def personal_tokens(self, user_id: UserId) -> list[PersonalToken]:
-        """The user's personal access tokens, without their secrets."""
+        """The user's personal access tokens, without their secrets. Raises: NotAllowed:
+        `not-authorized`."""
         ...
 
     @action()
-    async def create_token(self, user_id: UserId) -> LoginResult:
-        """Sign a user in without a password. The caller has checked who may ask.
+    async def create_token(
+        self, actor_id: UserId, user_id: UserId, secret: str | None = None
+    ) -> LoginResult:
+        """Sign a user in without a password: oneself, or anybody with the server's secret.
 
-        Raises: UserNotFound; NotAllowed: deactivated.
+        On a server without a secret, whoever holds `user-generate-access-token` may.
+
+        Raises: UserNotFound; NotAllowed: `error-not-authorized`; deactivated.
         """
         ...
