@@ -6,6 +6,7 @@ the events of the stream-hub (`RolesChanged`, `PermissionsChanged`, `UserChanged
 `MembershipChanged`, `RoomChanged`, `SettingsChanged`) make it forget a fact that changed.
 
 * `service`   the contract's actions, the listeners and the process
+* `editing`   changing roles and permissions
 * `facts`     the caches of what the rules need to know
 * `domain`    the rules
 * `store`     the queries

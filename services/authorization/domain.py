@@ -69,6 +69,15 @@ def role_names(value: object) -> frozenset[str]:
     return frozenset(name for name in value if isinstance(name, str))
 
 
+def renames(role: Mapping[str, object], name: str | None, scope: str | None) -> bool:
+    """Whether `role` would get another name or scope; None leaves one as it is."""
+    # A role of an old server has no name beside its id.
+    present = role.get("name") or role.get("_id")
+    return (name is not None and name != present) or (
+        scope is not None and scope != role.get("scope")
+    )
+
+
 def grants_of(documents: Iterable[Mapping[str, object]], defaults: Grants) -> Grants:
     """Permission documents as grants; `defaults` stand in for documents that are missing."""
     grants = dict(defaults)

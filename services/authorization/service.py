@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from hubbub.audit import Auditor, Publish
 from hubbub.clock import Clock, SystemClock
-from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.authorization import (
+    Authorization,
+    NewRole,
+    PermissionRoles,
+    RoleChanges,
+)
 from hubbub.contracts.base import listen
-from hubbub.contracts.documents import Changes, Document
+from hubbub.contracts.documents import Changes, Document, Page, Paging
 from hubbub.contracts.events import (
     MembershipChanged,
     PermissionsChanged,
@@ -29,10 +35,11 @@ from services.authorization.domain import (
     is_permitted,
     may_preview,
 )
+from services.authorization.editing import Editor
 from services.authorization.facts import Facts
 from services.authorization.metrics import ACCESS, AuthorizationMetrics
 from services.authorization.settings import AuthorizationSettings
-from services.authorization.store import AuthorizationStore, MongoAuthorizationStore
+from services.authorization.store import AuthorizationStore, MongoAuthorizationStore, MongoRoleStore
 
 log = get_logger(__name__)
 
@@ -49,11 +56,15 @@ class AuthorizationService(Authorization):
         store: AuthorizationStore,
         settings: AuthorizationSettings,
         metrics: AuthorizationMetrics,
+        roles: MongoRoleStore,
+        publish: Publish,
         clock: Clock | None = None,
     ) -> None:
+        clock = clock or SystemClock()
         self._store = store
         self._metrics = metrics
-        self._facts = Facts(store, settings, metrics, clock or SystemClock())
+        self._facts = Facts(store, settings, metrics, clock)
+        self._editor = Editor(roles, self.has_permission, Auditor(publish, clock), clock)
 
     async def has_permission(
         self, user_id: UserId | None, permission: str, room_id: RoomId | None = None
@@ -124,6 +135,50 @@ class AuthorizationService(Authorization):
     async def roles(self) -> list[Document]:
         """See the contract."""
         return await self._facts.roles()
+
+    async def roles_changed(self, updated_since: datetime) -> Changes:
+        """See the contract."""
+        documents = await self._facts.roles()
+        return Changes(
+            update=[document for document in documents if _changed(document, updated_since)],
+            remove=await self._editor.removed_since(updated_since),
+        )
+
+    async def find_role(self, role: str) -> Document:
+        """See the contract."""
+        return await self._editor.find(role)
+
+    async def create_role(self, user_id: UserId, role: NewRole) -> Document:
+        """See the contract."""
+        made = await self._editor.create(user_id, role)
+        self._facts.forget_roles()
+        return made
+
+    async def update_role(self, user_id: UserId, role_id: str, changes: RoleChanges) -> Document:
+        """See the contract."""
+        changed = await self._editor.update(user_id, role_id, changes)
+        self._facts.forget_roles()
+        return changed
+
+    async def delete_role(self, user_id: UserId, role: str) -> None:
+        """See the contract."""
+        await self._editor.delete(user_id, role)
+        self._facts.forget_roles()
+        self._facts.forget_permissions()
+
+    async def update_permissions(
+        self, user_id: UserId, permissions: list[PermissionRoles]
+    ) -> list[Document]:
+        """See the contract."""
+        found = await self._editor.set_permissions(user_id, permissions)
+        self._facts.forget_permissions()
+        return found
+
+    async def users_in_role(
+        self, user_id: UserId, role: str, paging: Paging, room_id: RoomId | None = None
+    ) -> Page:
+        """See the contract."""
+        return await self._editor.holders(user_id, role, paging, room_id)
 
     async def users_in_public_roles(self) -> list[Document]:
         """See the contract."""
@@ -214,8 +269,12 @@ async def run(process: Process) -> None:
     settings = load(AuthorizationSettings)
     async with process.mongo() as database, process.bus() as bus:
         store = MongoAuthorizationStore(database, timeout=settings.query_timeout)
+        roles = MongoRoleStore(database)
         await store.prepare()
-        service = AuthorizationService(store, settings, AuthorizationMetrics(process.registry))
+        await roles.prepare()
+        service = AuthorizationService(
+            store, settings, AuthorizationMetrics(process.registry), roles, bus.publish
+        )
         bus.on_reconnect(service.forget_everything)
         try:
             await bus.serve(service)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from hubbub.audit import Auditor
 from hubbub.clock import Clock
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.messages import InvalidRoom
+from hubbub.contracts.pictures import Pictures
 from hubbub.errors import NotAllowed, Unauthenticated
 from hubbub.ids import RoomId, UserId
+from services.messaging.chores import Chores
 from services.messaging.domain.sending import Draft, Person, judge
 from services.messaging.effects import Effects
 from services.messaging.facts import Facts
@@ -23,6 +26,14 @@ from services.messaging.store.transactions import NotStored, OutcomeUnknown
 from services.messaging.whisper import Whisper
 
 T = TypeVar("T")
+
+
+class Statuses(Protocol):
+    """The part of the presence service that is needed here."""
+
+    async def set_status(self, user_id: UserId, *, text: str) -> None:
+        """Choose what is shown beside a user's name. Raises: NotAllowed; BadRequest."""
+        ...
 
 
 class RoomCommitter:
@@ -62,6 +73,11 @@ class Desk:
     whisper: Whisper
     clock: Clock
     settings: MessagingSettings
+    chores: Chores
+    audit: Auditor
+    statuses: Statuses
+    pictures: Pictures | None = None
+    """Who keeps pictures; None: nobody."""
 
     @property
     def deadline(self) -> float:

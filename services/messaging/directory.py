@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from hubbub.contracts.documents import Changes, Identifier, Page, Paging
+from hubbub.contracts.documents import Changes, Page, Paging, Text
 from hubbub.contracts.rooms import Membership, RoomNotFound, RoomType
 from hubbub.errors import NotAllowed
 from hubbub.ids import RoomId, UserId
@@ -172,6 +172,7 @@ class Directory:
         paging: Paging,
         name_filter: str | None = None,
         online_only: bool = False,
+        statuses: list[str] | None = None,
     ) -> Page:
         """See the contract."""
         room = await self._accessible(user_id, room_id)
@@ -181,9 +182,15 @@ class Directory:
         order = lists.order(paging, _MEMBER_SORTS, {"username": 1})
         memberships, users = self._desk.store.memberships, self._desk.store.users
         start, count = lists.offset(paging), lists.limit(paging)
-        if name_filter or online_only or order[0][0] == "status":
+        if name_filter or online_only or statuses or order[0][0] == "status":
             page, total = await memberships.search(
-                room_id, order, start, count, text=name_filter, online_only=online_only
+                room_id,
+                order,
+                start,
+                count,
+                text=name_filter,
+                online_only=online_only,
+                statuses=statuses,
             )
         else:
             page, total = await memberships.page(room_id, order, start, count)
@@ -201,20 +208,25 @@ class Directory:
     async def find_users_and_rooms(
         self,
         user_id: UserId,
-        text: Identifier,
+        text: Text,
         users: bool = True,
         rooms: bool = True,
         except_usernames: list[str] | None = None,
+        room_id: str | None = None,
     ) -> dict[str, list[dict[str, Any]]]:
         """See the contract."""
+        text = text.strip()
         store, timeout = self._desk.store, self._desk.settings.search_timeout
         held = await self._desk.held(user_id, ["view-c-room", "view-outside-room"])
         found: dict[str, list[dict[str, Any]]] = {"users": [], "rooms": []}
-        if users and "view-outside-room" in held:
-            found["users"] = await store.users.find(
-                text, _FOUND, (except_usernames or [])[:100], timeout
-            )
-        if rooms:
+        left_out = (except_usernames or [])[:100]
+        if users and room_id:
+            found["users"] = await self._members_named(user_id, room_id, text, left_out)
+        if users and text and "view-outside-room" in held and len(found["users"]) < _FOUND:
+            known = left_out + [str(user.get("username")) for user in found["users"]]
+            more = await store.users.find(text, _FOUND, known, timeout)
+            found["users"] = (found["users"] + more)[:_FOUND]
+        if rooms and text:
             mine = await store.memberships.places(user_id)
             found["rooms"] = await store.rooms.find(
                 text,
@@ -224,6 +236,20 @@ class Directory:
                 timeout=timeout,
             )
         return found
+
+    async def _members_named(
+        self, user_id: UserId, room_id: str, text: str, left_out: list[str]
+    ) -> list[dict[str, Any]]:
+        """Members of a room whose username begins with `text`; none where there is no access."""
+        room = await self._desk.facts.room(room_id)
+        if room is None or not await self._may_access(user_id, room):
+            return []
+        secret = room.get("broadcast") is True
+        if secret and not await self._desk.held(user_id, [_BROADCAST_LIST], RoomId(room_id)):
+            return []
+        ids = await self._desk.store.memberships.beginning_with(room_id, text, left_out, _FOUND)
+        shown = await self._desk.store.users.shown(ids)
+        return [shown[one] for one in ids if one in shown]
 
     async def _accessible(self, user_id: str, room_id: str) -> dict[str, Any]:
         room = await self._desk.facts.room(room_id)

@@ -14,11 +14,12 @@ from hubbub.contracts.messages import (
 from hubbub.errors import NotAllowed
 from hubbub.ids import MessageId, UserId, random_id
 from services.messaging.desk import Desk
-from services.messaging.domain import changing, foreign, sending
+from services.messaging.domain import changing, file_messages, foreign, sending
 from services.messaging.domain.changing import Deletion
 from services.messaging.domain.text import utf16_length
 from services.messaging.sending import resolve
 
+_ATTENDING = 2.0  # seconds that a deletion waits until others know of its files
 _TRIES = 3  # readings of a message that somebody else edits at the same time
 
 
@@ -54,9 +55,10 @@ class Editing:
         room_id = str(stored["rid"])
         rules = await self._desk.facts.rules()
         held = await self._desk.held(user_id, changing.DELETE_RIGHTS, room_id)
+        room = await self._desk.store.rooms.one(room_id) or {}
         changing.may_delete(
             stored,
-            await self._desk.store.rooms.one(room_id) or {},
+            room,
             user_id,
             actor.username,
             held,
@@ -66,22 +68,32 @@ class Editing:
         )
         how = changing.deletion_of(stored, rules)
         copy_id = random_id() if how is Deletion.EMPTIED and rules.keep_history else None
-        await self._desk.write(
+        chores = await self._desk.write(
             room_id,
             lambda deadline: self._desk.store.edits.delete(
                 stored, how, actor.short_reference, copy_id=copy_id, deadline=deadline
             ),
         )
+        await self._desk.chores.attend(chores, _ATTENDING)
+        if room.get("prid"):
+            await self._desk.store.discussions.report(room_id)
         return {"_id": stored["_id"], "rid": room_id, "ts": stored.get("ts")}
 
     async def set_reaction(
-        self,
-        user_id: UserId,
-        reaction: str,
-        message_id: MessageId,
-        should_react: bool | None = None,
+        self, user_id: UserId, reaction: str, message_id: MessageId, should_react: bool
     ) -> dict[str, Any]:
         """See the contract."""
+        return await self._react(user_id, reaction, message_id, should_react)
+
+    async def toggle_reaction(
+        self, user_id: UserId, reaction: str, message_id: MessageId
+    ) -> dict[str, Any]:
+        """See the contract."""
+        return await self._react(user_id, reaction, message_id, None)
+
+    async def _react(
+        self, user_id: UserId, reaction: str, message_id: MessageId, should_react: bool | None
+    ) -> dict[str, Any]:
         actor = await self._desk.person(user_id)
         emoji = changing.emoji_of(reaction)
         stored = await self._desk.store.messages.one(message_id)
@@ -126,6 +138,8 @@ class Editing:
         )
         changed = changing.edit_of(edit, stored)
         fields = dict(changed.fields)
+        if fields.get("attachments") and not stored.get("file"):
+            fields["attachments"] = file_messages.without_claims(fields["attachments"])
         if {"alias", "avatar", "emoji"} & fields.keys() and "message-impersonate" not in held:
             raise ActionNotAllowed("Not enough permission")
         if changed.text is not None:

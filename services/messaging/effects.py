@@ -200,6 +200,8 @@ class Effects:
         messages, last = await self._next(room_id, room)
         if last > room.done:
             await self._count(room_id, room.facts, messages, last)
+            if room.facts.get("prid"):
+                await self._store.discussions.report(room_id)
             room.done = last
             self._remember(room_id, last)
         told = [room.notices.popleft() for _ in range(len(room.notices))]

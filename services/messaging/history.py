@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from hubbub.contracts.documents import Page, Paging
-from hubbub.contracts.messages import History, MessageNotFound, Surroundings, Synchronized
+from hubbub.contracts.messages import History, MessageNotFound, Surroundings
 from hubbub.errors import NotAllowed
 from hubbub.ids import MessageId, RoomId, UserId
 from services.messaging.desk import Desk
 from services.messaging.domain import foreign, lists
-from services.messaging.store.trash import removals
 
 
 class Reading:
@@ -78,20 +77,6 @@ class Reading:
         )
         return [foreign.message_view(message, user_id) for message in page]
 
-    async def missed_messages(
-        self, user_id: UserId, room_id: RoomId, start: datetime
-    ) -> list[dict[str, Any]]:
-        """See the contract."""
-        room = await self._desk.readable_room(user_id, room_id)
-        hidden, most = await self._hidden(room), lists.MAX_MISSED
-        changed_since = self._desk.store.messages.changed_since
-        changed = await changed_since(room_id, start - lists.LOOK_BACK, most, hidden)
-        if len(changed) == most:
-            # So busy a room that the overlap alone may fill the answer: what was asked for first.
-            changed = await changed_since(room_id, start, most, hidden)
-        changed.sort(key=lambda message: (message["ts"], message["_id"]))
-        return [foreign.message_view(message, user_id) for message in changed]
-
     async def surrounding_messages(
         self,
         user_id: UserId,
@@ -140,31 +125,6 @@ class Reading:
         if parent is not None:
             memberships = self._desk.store.memberships
             await memberships.mark_thread_read(str(parent["rid"]), user_id, thread_id)
-
-    async def threads(self, user_id: UserId, room_id: RoomId, paging: Paging) -> Page:
-        """See the contract."""
-        await self._desk.readable_room(user_id, room_id)
-        order = lists.order(paging, ("tlm",), {"tlm": -1})
-        page, total = await self._desk.store.messages.threads(
-            room_id, order, lists.offset(paging), lists.limit(paging)
-        )
-        return Page(items=[foreign.message_view(one, user_id) for one in page], total=total)
-
-    async def synchronize(self, user_id: UserId, room_id: RoomId, since: datetime) -> Synchronized:
-        """See the contract."""
-        room = await self._desk.readable_room(user_id, room_id)
-        store, since = self._desk.store, since - lists.LOOK_BACK
-        most = lists.MAX_SYNCHRONIZED
-        updated = await store.messages.changed_since(room_id, since, most, await self._hidden(room))
-        hidden = [
-            {"_id": message["_id"], "_deletedAt": message["_updatedAt"]}
-            for message in await store.messages.hidden_since(room_id, since, most)
-        ]
-        removed = removals(await store.trash.messages_of(room_id, since))
-        return Synchronized(
-            updated=[foreign.message_view(message, user_id) for message in updated],
-            deleted=removed + hidden,
-        )
 
     async def _readable(
         self, user_id: UserId, message_id: str

@@ -74,19 +74,23 @@ class Places:
             return await self._existing(name, room, user_id)
         return foreign.room_view(document)
 
-    async def create_direct(self, user_id: UserId, usernames: list[str]) -> dict[str, Any]:
+    async def create_direct(
+        self, user_id: UserId, usernames: list[str], exclude_self: bool = False
+    ) -> dict[str, Any]:
         """See the contract."""
         creator = await self._desk.person(user_id)
         rules = await self._desk.facts.rules()
         wanted = dict.fromkeys(name.removeprefix("@") for name in usernames if name)
-        if not await self._desk.held(user_id, ["create-d"]):
+        needed = {"create-d", "view-room-administration"} if exclude_self else {"create-d"}
+        if not needed <= await self._desk.held(user_id, needed):
             raise NotAllowed("Not allowed")
         if len(wanted) > rules.direct_members:
             raise _too_many(rules.direct_members)
         others = await self._people(list(wanted))
         if not others:
             raise UserNotFound("Invalid user")
-        people = list({one.user_id: one for one in (creator, *others)}.values())
+        wanted_people = others if exclude_self else [creator, *others]
+        people = list({one.user_id: one for one in wanted_people}.values())
         if len(people) > max(rules.direct_members, 2):
             raise _too_many(rules.direct_members)
         for _ in range(_TRIES):

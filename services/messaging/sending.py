@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hubbub.contracts.messages import InvalidRoom, MessageNotFound, NewMessage
 from hubbub.errors import HubbubError, Unavailable
 from hubbub.ids import UserId, random_id
 from services.messaging.desk import Desk
-from services.messaging.domain import foreign, records, sending, text
+from services.messaging.domain import file_messages, foreign, records, sending, text
 from services.messaging.domain.sending import Person
 
 
@@ -23,13 +24,35 @@ class Sending:
         self, user_id: UserId, message: NewMessage, allow_empty: bool = False
     ) -> dict[str, Any]:
         """See the contract."""
+        if message.attachments:
+            claims = file_messages.without_claims(message.attachments)
+            message = message.model_copy(update={"attachments": claims})
+        return await self.accept(user_id, message, allow_empty=allow_empty)
+
+    async def accept(
+        self,
+        user_id: UserId,
+        message: NewMessage,
+        *,
+        allow_empty: bool = False,
+        carried: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """`send_message`, for whoever here makes messages in a user's name.
+
+        Args:
+            carried: fields that no client may set. What is in them belongs to the room that the
+                message names, so a thread elsewhere is refused.
+        """
         rules = await self._desk.facts.rules()
         author = await self._desk.person(user_id)
-        room_id = message.room_id
+        room_id, well_formed = message.room_id, False
         try:
             sending.check_shape(message, rules, self._desk.clock.time(), allow_empty=allow_empty)
             thread, room_id = await self._thread(message, room_id)
-            stored = await self._send(author, message, room_id, thread)
+            if carried and room_id != message.room_id:
+                raise MessageNotFound("Invalid thread", code="error-invalid-message")
+            well_formed = True
+            stored = await self._send(author, message, room_id, thread, carried or {})
         except Unavailable:
             raise
         except HubbubError as refusal:
@@ -37,7 +60,8 @@ class Sending:
             repeated = await self._earlier(message, user_id, room_id)
             if repeated is not None:
                 return repeated
-            await self._explain(user_id, message, refusal)
+            if well_formed:
+                await self._explain(user_id, room_id, message.thread_id, refusal)
             raise
         return foreign.message_view(stored, user_id)
 
@@ -47,6 +71,7 @@ class Sending:
         message: NewMessage,
         room_id: str,
         thread: tuple[str, str] | None,
+        carried: Mapping[str, Any],
     ) -> dict[str, Any]:
         facts = self._desk.facts
         room = await facts.room(room_id)
@@ -63,6 +88,7 @@ class Sending:
             resolved=await resolve(self._desk, message.text),
             thread=thread,
         )
+        draft = replace(draft, message={**draft.message, **carried})
         return await self._desk.funnel.send(room_id, draft)
 
     async def _thread(
@@ -95,14 +121,18 @@ class Sending:
             return None
         return foreign.message_view(stored, user_id)
 
-    async def _explain(self, user_id: str, message: NewMessage, refusal: HubbubError) -> None:
-        """Show the sender, and only them, why the message was refused."""
+    async def _explain(
+        self, user_id: str, room_id: str, thread_id: str | None, refusal: HubbubError
+    ) -> None:
+        """Show the sender, and only them, why the room does not take the message."""
         notice = records.refusal(
-            message.room_id,
+            room_id,
             random_id(),
             refusal.reason or str(refusal.code),
             await self._desk.now(),
         )
+        if thread_id is not None:
+            notice["tmid"] = thread_id
         await self._desk.whisper.tell(user_id, "message", notice)
 
 

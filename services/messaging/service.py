@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from hubbub.audit import Auditor
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.base import listen
@@ -21,13 +22,17 @@ from hubbub.contracts.events import (
     UserChanged,
 )
 from hubbub.contracts.messaging import Messaging
+from hubbub.contracts.pictures import Pictures
+from hubbub.contracts.presence import Presence
 from hubbub.mongo import Database, answering
 from hubbub.runtime import Process
 from hubbub.settings import load
 from hubbub.telemetry.log import get_logger
 from services.messaging.administration import Administration
+from services.messaging.chores import Chores, Publish
 from services.messaging.commands import Commands
-from services.messaging.desk import Desk, RoomCommitter
+from services.messaging.departures import Departures
+from services.messaging.desk import Desk, RoomCommitter, Statuses
 from services.messaging.directory import Directory
 from services.messaging.discussions import Discussions
 from services.messaging.editing import Editing
@@ -35,12 +40,14 @@ from services.messaging.effects import Effects
 from services.messaging.facts import Facts
 from services.messaging.files import Files
 from services.messaging.funnel import Funnel
+from services.messaging.highlights import Highlights
 from services.messaging.history import Reading
 from services.messaging.invitations import Invitations
 from services.messaging.marks import Marks
 from services.messaging.members import Members
 from services.messaging.message_marks import MessageMarks
 from services.messaging.metrics import EffectMetrics, FunnelMetrics
+from services.messaging.moderation import Moderation
 from services.messaging.notices import Notices
 from services.messaging.pruning import Pruning
 from services.messaging.room_lists import RoomLists
@@ -49,7 +56,9 @@ from services.messaging.rooms_changing import Rebuilding
 from services.messaging.searching import Searching
 from services.messaging.sending import Sending
 from services.messaging.settings import MessagingSettings
+from services.messaging.statistics import Statistics
 from services.messaging.store import Store
+from services.messaging.thread_lists import ThreadLists
 from services.messaging.whisper import NatsWhisper, Whisper
 from services.messaging.workspace import Configuration, furnish
 
@@ -65,12 +74,16 @@ class MessagingService(
     Reading,
     Marks,
     MessageMarks,
+    ThreadLists,
     Searching,
+    Highlights,
+    Moderation,
     Files,
     Places,
     Rebuilding,
     Members,
     Invitations,
+    Departures,
     Discussions,
     Pruning,
     RoomLists,
@@ -78,6 +91,7 @@ class MessagingService(
     Commands,
     Administration,
     Configuration,
+    Statistics,
     Messaging,
 ):
     """Everything that is said and where. `prepare` it, `run` its effects, `close` it."""
@@ -91,8 +105,11 @@ class MessagingService(
         await furnish(self._desk.store)
 
     async def run(self) -> None:
-        """Write unread counters and notify, until cancelled."""
-        await self._desk.effects.run()
+        """Write unread counters, notify, and finish what was left undone, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._desk.effects.run(), name="effects")
+            tasks.create_task(self._desk.chores.run(), name="chores")
+            tasks.create_task(self.keep_statistics(), name="statistics")
 
     async def close(self) -> None:
         """Finish the sends under way, then their effects; bounded."""
@@ -151,12 +168,19 @@ def assemble(
     database: Database,
     authorization: Authorization,
     whisper: Whisper,
+    publish: Publish,
     *,
+    statuses: Statuses,
+    pictures: Pictures | None = None,
     settings: MessagingSettings,
     registry: CollectorRegistry | None = None,
     clock: Clock | None = None,
 ) -> MessagingService:
-    """A service with everything it needs. Nothing runs yet."""
+    """A service with everything it needs. Nothing runs yet.
+
+    Args:
+        publish: tells other services what happened.
+    """
     clock = clock or SystemClock()
     store = Store(database, clock)
     facts = Facts(
@@ -184,7 +208,22 @@ def assemble(
         waiting=settings.room_queue,
         patience=settings.send_deadline,
     )
-    desk = Desk(store, facts, authorization, funnel, effects, whisper, clock, settings)
+    chores = Chores(store, funnel, publish, clock=clock, interval=settings.chore_interval)
+    audit = Auditor(publish, clock)
+    desk = Desk(
+        store,
+        facts,
+        authorization,
+        funnel,
+        effects,
+        whisper,
+        clock,
+        settings,
+        chores,
+        audit,
+        statuses,
+        pictures,
+    )
     return MessagingService(desk)
 
 
@@ -196,6 +235,9 @@ async def run(process: Process) -> None:
             database,
             bus.proxy(Authorization),
             NatsWhisper(bus.client),
+            bus.publish,
+            statuses=bus.proxy(Presence),
+            pictures=bus.proxy(Pictures),
             settings=settings,
             registry=process.registry,
         )

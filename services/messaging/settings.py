@@ -41,6 +41,9 @@ class MessagingSettings(Settings):
     repair_age: float = Field(default=10.0, gt=0)
     """Seconds without a sign of life after which another process's uncounted room is repaired.
     Longer than `settle_interval`, so that living processes are left alone."""
+    chore_interval: float = Field(default=5.0, gt=0)
+    """Seconds between looks for work that a dead process left undone: rooms half erased, files
+    nobody was told of."""
     group_notifications: int = Field(default=500, ge=0)
     """Members up to which `@all` and `@here` cause desktop notifications. Unread marks are not
     limited; a frame per member of a huge room would be."""

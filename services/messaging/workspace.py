@@ -1,9 +1,8 @@
-"""Workspace settings and statistics; what a new workspace begins with."""
+"""Public settings; what a new workspace begins with."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from hubbub.contracts.documents import Changes, Page, Paging
 from hubbub.contracts.workspace import SETTINGS
@@ -47,17 +46,3 @@ class Configuration:
             for setting in page
         ]
         return Page(items=shown, total=total)
-
-    async def statistics(self) -> dict[str, Any]:
-        """See the contract."""
-        store = self._desk.store
-        rooms = await store.rooms.counts()
-        return {
-            "uniqueId": await self._desk.facts.setting("uniqueID") or "",
-            "totalUsers": await store.users.count(),
-            "totalRooms": sum(rooms.values()),
-            "totalChannels": rooms.get("c", 0),
-            "totalPrivateGroups": rooms.get("p", 0),
-            "totalDirect": rooms.get("d", 0),
-            "totalMessages": await store.messages.count(),
-        }

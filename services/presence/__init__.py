@@ -1,7 +1,7 @@
 """The presence service: who is there.
 
-It owns the collection `usersSessions` and the fields `status`, `statusConnection`,
-`statusDefault` and `statusText` of `users`.
+It owns the collections `usersSessions` and `rocketchat_custom_user_status`, and the fields
+`status`, `statusConnection`, `statusDefault` and `statusText` of `users`.
 
 Several replicas agree because none of them remembers anything: a user's connections are one
 document, changed only by atomic updates, so it does not matter which replica a streamer reaches.
@@ -13,6 +13,7 @@ and announces it. A replica that dies leaves its claims to the others, seconds l
 * `writer`      gathers changes of connections into batches
 * `settling`    claims, decides, writes, announces
 * `vigil`       ends the connections of streamers that are gone
+* `custom_statuses`   statuses that the workspace offers
 * `domain`, `instances`   rules: statuses, and when a streamer counts as gone
 * `store`       the queries
 """

@@ -14,6 +14,7 @@ from hubbub.ids import UserId
 MAX_TEXT = 120
 """Characters of a status text."""
 
+_MARKUP = frozenset("<>&\"'")
 _CONNECTION_RANK = (Status.OFFLINE, Status.AWAY, Status.ONLINE)
 
 
@@ -151,6 +152,16 @@ def status_of(value: object) -> Status | None:
         return Status(str(value))
     except ValueError:
         return None
+
+
+def status_name(text: str) -> str | None:
+    """The name of an offered status as it is stored; None for one that cannot be.
+
+    Old clients put names into markup.
+    """
+    name = text.strip()
+    is_good = 0 < len(name) <= MAX_TEXT and name.isprintable() and not _MARKUP & set(name)
+    return name if is_good else None
 
 
 def frame(user: User, shown: Shown) -> bytes:

@@ -11,11 +11,14 @@ from nats.errors import Error as NatsError
 from hubbub.bus import Bus
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.account import UserNotFound
+from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.base import listen
+from hubbub.contracts.documents import Document, Page, Paging
 from hubbub.contracts.event_log import EPHEMERAL_SUBJECTS, PRESENCE, Header, Kind
 from hubbub.contracts.events import SettingsChanged, UserChanged
 from hubbub.contracts.presence import (
     ConnectionRecord,
+    CustomStatus,
     OwnPresence,
     Presence,
     PresenceWanted,
@@ -30,14 +33,16 @@ from hubbub.settings import load
 from hubbub.tasks import owned
 from hubbub.telemetry.log import get_logger
 from hubbub.workspace_settings import WorkspaceSettings
+from services.presence.custom_statuses import CustomStatuses
 from services.presence.domain import MAX_TEXT, own_presence
 from services.presence.leases import NatsLeases
 from services.presence.metrics import PresenceMetrics
 from services.presence.settings import PresenceSettings
 from services.presence.settling import CLAIM_LEASE, Announce, Settler
+from services.presence.store.custom_statuses import MongoCustomStatusStore
 from services.presence.store.pipelines import Arrival, Choice, Departure
 from services.presence.store.sessions import MongoSessionStore
-from services.presence.store.users import MongoUserStore
+from services.presence.store.users import EVERYBODY_LIMIT, MongoUserStore
 from services.presence.vigil import Leases, Vigil
 from services.presence.writer import Writer
 
@@ -54,6 +59,7 @@ class PresenceService(Presence):
         self,
         database: Database,
         *,
+        authorization: Authorization,
         announce: Announce,
         ask_all: Callable[[], Awaitable[None]],
         leases: Leases,
@@ -73,6 +79,8 @@ class PresenceService(Presence):
         )
         self._users = MongoUserStore(database)
         self._workspace = WorkspaceSettings(self._users.settings, clock=self._clock)
+        self._offered = MongoCustomStatusStore(database)
+        self._custom = CustomStatuses(self._offered, authorization, self._now)
         self.settler = Settler(
             self._sessions,
             self._users,
@@ -104,6 +112,7 @@ class PresenceService(Presence):
         """Make the indexes."""
         await self._sessions.prepare()
         await self._users.prepare()
+        await self._offered.prepare()
 
     # -- connections ----------------------------------------------------------------------------
 
@@ -200,6 +209,33 @@ class PresenceService(Presence):
         """See the contract."""
         return await self._users.everybody_present()
 
+    async def changed_since(self, moment: datetime) -> list[UserPresence]:
+        """See the contract."""
+        changed = await self._sessions.announced_since(moment, EVERYBODY_LIMIT)
+        return await self._users.presences(changed) if changed else []
+
+    # -- statuses that the workspace offers -------------------------------------------------------
+
+    async def custom_statuses(
+        self, paging: Paging, status_id: str | None = None, name: str | None = None
+    ) -> Page:
+        """See the contract."""
+        return await self._custom.page(paging, status_id, name)
+
+    async def create_custom_status(self, user_id: UserId, status: CustomStatus) -> Document:
+        """See the contract."""
+        return await self._custom.create(user_id, status)
+
+    async def update_custom_status(
+        self, user_id: UserId, status_id: str, status: CustomStatus
+    ) -> Document:
+        """See the contract."""
+        return await self._custom.update(user_id, status_id, status)
+
+    async def delete_custom_status(self, user_id: UserId, status_id: str) -> None:
+        """See the contract."""
+        await self._custom.delete(user_id, status_id)
+
     # -- events and life ------------------------------------------------------------------------
 
     @listen(UserChanged, to="one")
@@ -253,6 +289,7 @@ async def run(process: Process) -> None:
         )
         service = PresenceService(
             database,
+            authorization=bus.proxy(Authorization),
             announce=announce,
             ask_all=announcing(bus),
             leases=leases,

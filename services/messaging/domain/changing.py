@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
-from hubbub.contracts.messages import ActionNotAllowed, MessageEdit
+from hubbub.contracts.messages import MUTED, ActionNotAllowed, MessageEdit
 from hubbub.errors import BadRequest, NotAllowed
 from services.messaging.domain import foreign, plain
 from services.messaging.domain.rules import Rules
@@ -159,7 +159,7 @@ def emoji_of(reaction: str) -> str:
 def may_react(room: Mapping[str, Any], username: str, held: Collection[str]) -> None:
     """Raises: NotAllowed: muted, or a read-only room where only few may react."""
     if username in foreign.names(room.get("muted")):
-        raise NotAllowed("You have been muted and cannot speak in this room")
+        raise NotAllowed("You have been muted and cannot speak in this room", code=MUTED)
     read_only = room.get("ro") is True and room.get("reactWhenReadOnly") is not True
     excepted = "post-readonly" in held or username in foreign.names(room.get("unmuted"))
     if read_only and not excepted:

@@ -13,7 +13,6 @@ LOOK_BACK: Final = timedelta(seconds=10)
 than the moment at which it became visible. Clients store by `_id`, so repeats are harmless."""
 
 MAX_HISTORY: Final = 100  # messages per page of a room's history
-MAX_MISSED: Final = 500  # messages of one catch-up
 MAX_SYNCHRONIZED: Final = 5000  # messages of one synchronization
 MAX_LIST: Final = 5000  # entries where a client asks for everything
 MAX_OFFSET: Final = 1_000_000

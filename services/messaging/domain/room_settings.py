@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hubbub.contracts.rooms import InvalidRoomName
 from hubbub.errors import BadRequest
 from services.messaging.domain import names, plain
 from services.messaging.domain.rules import Rules
+
+MAX_TITLE: Final = 250  # characters of a discussion's name
+
+AVATAR: Final = "roomAvatar"
+"""The setting that holds a picture. It is drawn by another service, so `changes` passes it over."""
 
 _TEXTS: Final = {
     "roomTopic": ("topic", "room_changed_topic"),
@@ -24,7 +30,9 @@ _SWITCHES: Final = {
     ),
     "archived": ("archived", "room-archived", "room-unarchived"),
     "default": ("default", None, None),
+    "encrypted": ("encrypted", None, None),
 }
+_OF_DIRECT_ROOMS: Final = frozenset({*_TEXTS, "encrypted"})
 _RIGHTS: Final = {
     "readOnly": "set-readonly",
     "reactWhenReadOnly": "set-react-when-readonly",
@@ -53,6 +61,11 @@ def rights_for(settings: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(needed)
 
 
+def fit_direct_rooms(settings: Mapping[str, Any]) -> bool:
+    """Whether these keys can be changed in a direct room: by whoever is in it."""
+    return settings.keys() <= _OF_DIRECT_ROOMS
+
+
 def changes(
     settings: Mapping[str, Any], room: Mapping[str, Any], username: str, rules: Rules
 ) -> list[RoomChange]:
@@ -63,6 +76,8 @@ def changes(
     """
     found: list[RoomChange] = []
     for key, value in settings.items():
+        if key == AVATAR:
+            continue
         change = _change(key, value, room, username, rules)
         if change is not None:
             found.append(change)
@@ -111,6 +126,8 @@ def _change(
 
 
 def _renamed(name: str, room: Mapping[str, Any], rules: Rules) -> RoomChange | None:
+    if room.get("prid"):
+        return _retitled(name.strip(), room)
     wanted = names.slug(name) if rules.special_names else name
     checked = names.checked_name(wanted, rules.name_pattern)
     display = name.strip() if rules.special_names else checked
@@ -118,6 +135,15 @@ def _renamed(name: str, room: Mapping[str, Any], rules: Rules) -> RoomChange | N
         return None
     fields = {"name": checked, "fname": display}
     return RoomChange(fields, ("r", display), fields)
+
+
+def _retitled(name: str, room: Mapping[str, Any]) -> RoomChange | None:
+    """A discussion is known by its display name alone."""
+    if not 0 < len(name) <= MAX_TITLE:
+        raise InvalidRoomName(f"{name[:MAX_TITLE]} is not a valid room name")
+    if name == room.get("fname"):
+        return None
+    return RoomChange({"fname": name}, ("r", name), {"fname": name})
 
 
 def _retyped(kind: Any, room: Mapping[str, Any]) -> RoomChange | None:

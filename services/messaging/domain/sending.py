@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from hubbub.contracts.messages import (
+    MUTED,
     ActionNotAllowed,
     InvalidMessageId,
     InvalidRoom,
@@ -163,11 +164,8 @@ def judge(
     if room.get("ro") is True and not draft.may_post_readonly and not unmuted:
         return NotAllowed("You can't send messages because the room is readonly.")
     if username in foreign.names(room.get("muted")):
-        return NotAllowed("You have been muted and cannot speak in this room", code=_MUTED)
+        return NotAllowed("You have been muted and cannot speak in this room", code=MUTED)
     return None
-
-
-_MUTED: Final = "You_have_been_muted"
 
 
 def draft_of(
@@ -196,7 +194,9 @@ def draft_of(
         "mentions": [{"_id": group, "username": group} for group in groups]
         + [{**person.reference, "type": "user"} for person in people],
         "channels": [dict(channel) for channel in resolved.channels],
-        "urls": [{"url": url, "meta": {}} for url in text.urls(message.text)],
+        "urls": [{"url": url, "meta": {}} for url in text.urls(message.text)]
+        if message.parse_urls
+        else [],
     }
     document |= _optional_fields(message)
     if thread is None:
@@ -206,7 +206,11 @@ def draft_of(
     if message.show_in_room:
         document["tshow"] = True
     mentioned = [person.user_id for person in people]
-    followers = tuple(dict.fromkeys((author.user_id, thread_author, *mentioned)))
+    followers = tuple(
+        follower
+        for follower in dict.fromkeys((author.user_id, thread_author, *mentioned))
+        if follower  # a message of another tool may have no author
+    )
     return Draft(
         document,
         author,

@@ -83,7 +83,7 @@ class Counters:
         now = await self._collections.now()
         cursor = self._collections.rooms.find(
             {"uncounted": {"$exists": True, "$lt": now - timedelta(seconds=age)}},
-            {"seq": 1, "countedSeq": 1, "t": 1, "name": 1, "fname": 1},
+            {"seq": 1, "countedSeq": 1, "t": 1, "name": 1, "fname": 1, "prid": 1},
         ).limit(limit)
         return [room async for room in cursor]
 

@@ -8,6 +8,8 @@ from typing import Any
 from pymongo import ReturnDocument
 
 from services.messaging.domain.changing import Deletion, emptied_fields
+from services.messaging.store.chores import Chores, files_of
+from services.messaging.store.numbers import as_last, uncount
 from services.messaging.store.schema import Collections
 from services.messaging.store.transactions import Session, Transactions
 from services.messaging.store.trash import Trash
@@ -16,10 +18,13 @@ from services.messaging.store.trash import Trash
 class Edits:
     """Writes to stored messages, each one transaction."""
 
-    def __init__(self, collections: Collections, transactions: Transactions, trash: Trash) -> None:
+    def __init__(
+        self, collections: Collections, transactions: Transactions, trash: Trash, chores: Chores
+    ) -> None:
         self._collections = collections
         self._transactions = transactions
         self._trash = trash
+        self._chores = chores
 
     async def edit(
         self,
@@ -76,19 +81,19 @@ class Edits:
         *,
         copy_id: str | None,
         deadline: float,
-    ) -> None:
+    ) -> list[str]:
         """Delete a message as `how` says. One that is gone already is no error.
 
-        The room's count and last message, and the count of its thread, follow.
+        The room's count and last message, and the count of its thread, follow. Returned are ids
+        of chores: its files are to be forgotten, unless the message is kept.
 
         Args:
             copy_id: id of the hidden copy to keep when the message is emptied, None for none.
         """
         if how is Deletion.EMPTIED:
-            await self._empty(message, editor, copy_id, deadline)
-            return
+            return await self._empty(message, editor, copy_id, deadline)
 
-        async def work(session: Session) -> None:
+        async def work(session: Session) -> list[str]:
             messages = self._collections.messages
             identity = {"_id": message["_id"]}
             if how is Deletion.REMOVED:
@@ -112,10 +117,14 @@ class Edits:
                     ],
                     session=session,
                 )
-            if gone is not None:
-                await self._forget(gone, session)
+            if gone is None:
+                return []
+            await self._forget(gone, session)
+            if how is not Deletion.REMOVED:
+                return []
+            return await self._chores.forget_files(files_of([gone]), session)
 
-        await self._transactions.run(work, deadline=deadline)
+        return await self._transactions.run(work, deadline=deadline)
 
     async def _empty(
         self,
@@ -123,7 +132,7 @@ class Edits:
         editor: Mapping[str, Any],
         copy_id: str | None,
         deadline: float,
-    ) -> None:
+    ) -> list[str]:
         fields = {key: {"$literal": value} for key, value in emptied_fields(editor).items()}
         copy = None
         if copy_id is not None:
@@ -131,7 +140,21 @@ class Edits:
                 key: value for key, value in message.items() if key not in {"seq", "tmid", "tcount"}
             } | {"_id": copy_id, "_hidden": True, "parent": message["_id"]}
         query = {"_id": message["_id"], "t": {"$ne": "rm"}}
-        await self._change(message, query, fields | {"editedAt": "$$NOW"}, deadline, copy)
+        gone = dict.fromkeys(("file", "files", "starred"), "$$REMOVE")
+        if message.get("pinned") is True:
+            fields["pinned"] = {"$literal": False}
+        stages = [{"$set": {**fields, **gone, "editedAt": "$$NOW", "_updatedAt": "$$NOW"}}]
+
+        async def work(session: Session) -> list[str]:
+            after = await self._apply_in(message, query, stages, session, copy)
+            if after is None:
+                return []
+            await self._forget(message, session)
+            if copy is not None:
+                return []
+            return await self._chores.forget_files(files_of([message]), session)
+
+        return await self._transactions.run(work, deadline=deadline)
 
     async def _change(
         self,
@@ -139,10 +162,9 @@ class Edits:
         query: Mapping[str, Any],
         fields: Mapping[str, Any],
         deadline: float,
-        copy: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
         stages = [{"$set": {**fields, "_updatedAt": "$$NOW"}}]
-        return await self._apply(message, query, stages, deadline, copy)
+        return await self._apply(message, query, stages, deadline)
 
     async def _apply(
         self,
@@ -150,61 +172,54 @@ class Edits:
         query: Mapping[str, Any],
         stages: list[dict[str, Any]],
         deadline: float,
-        copy: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
         async def work(session: Session) -> dict[str, Any] | None:
-            after: dict[str, Any] | None = await self._collections.messages.find_one_and_update(
-                query, stages, return_document=ReturnDocument.AFTER, session=session
-            )
-            if after is None:
-                return None
-            if copy is not None:
-                await self._collections.messages.insert_one(dict(copy), session=session)
-            await self._collections.rooms.update_one(
-                {"_id": message["rid"], "lastMessage._id": message["_id"]},
-                {"$set": {"lastMessage": _last(after), "_updatedAt": after["_updatedAt"]}},
-                session=session,
-            )
-            return after
+            return await self._apply_in(message, query, stages, session)
 
         return await self._transactions.run(work, deadline=deadline)
 
+    async def _apply_in(
+        self,
+        message: Mapping[str, Any],
+        query: Mapping[str, Any],
+        stages: list[dict[str, Any]],
+        session: Session,
+        copy: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        after: dict[str, Any] | None = await self._collections.messages.find_one_and_update(
+            query, stages, return_document=ReturnDocument.AFTER, session=session
+        )
+        if after is None:
+            return None
+        if copy is not None:
+            await self._collections.messages.insert_one(dict(copy), session=session)
+        await self._collections.rooms.update_one(
+            {"_id": message["rid"], "lastMessage._id": message["_id"]},
+            {"$set": {"lastMessage": as_last(after), "_updatedAt": after["_updatedAt"]}},
+            session=session,
+        )
+        return after
+
     async def _forget(self, gone: Mapping[str, Any], session: Session) -> None:
         """Take a message that is gone out of its room's and its thread's numbers."""
-        room_id = gone["rid"]
+        # One that was emptied before was taken out then.
+        counted = gone.get("t") != "rm"
+        room_id = str(gone["rid"])
+        await uncount(self._collections, room_id, [gone["_id"]], int(counted), session)
+        if not (counted and gone.get("tmid")):
+            return
         last = await self._collections.messages.find_one(
-            {
-                "rid": room_id,
-                "_hidden": {"$ne": True},
-                "t": {"$exists": False},
-                "$or": [{"tmid": {"$exists": False}}, {"tshow": True}],
-            },
-            sort=[("ts", -1), ("_id", -1)],
+            {"tmid": gone["tmid"], "_hidden": {"$ne": True}, "t": {"$exists": False}},
+            {"ts": 1},
+            sort=[("ts", -1)],
             session=session,
         )
-        was_last = {"$eq": ["$lastMessage._id", {"$literal": gone["_id"]}]}
-        new_last: Any = "$$REMOVE" if last is None else {"$literal": _last(last)}
-        await self._collections.rooms.update_one(
-            {"_id": room_id},
-            [
-                {
-                    "$set": {
-                        "msgs": {"$max": [0, {"$subtract": ["$msgs", 1]}]},
-                        "lastMessage": {"$cond": [was_last, new_last, "$lastMessage"]},
-                        "_updatedAt": "$$NOW",
-                    }
-                }
-            ],
-            session=session,
+        left = {
+            # 0 instead of nothing: some clients only ever add to what they know.
+            "tcount": {"$subtract": ["$tcount", 1]},
+            "tlm": "$$REMOVE" if last is None else last["ts"],
+            "_updatedAt": "$$NOW",
+        }
+        await self._collections.messages.update_one(
+            {"_id": gone["tmid"], "tcount": {"$gt": 0}}, [{"$set": left}], session=session
         )
-        if gone.get("tmid"):
-            await self._collections.messages.update_one(
-                {"_id": gone["tmid"], "tcount": {"$gt": 0}},
-                {"$inc": {"tcount": -1}, "$currentDate": {"_updatedAt": True}},
-                session=session,
-            )
-
-
-def _last(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message as its room keeps it."""
-    return {key: value for key, value in message.items() if key != "seq"}

@@ -67,8 +67,10 @@ class Memberships:
         *,
         text: str | None,
         online_only: bool,
+        statuses: Collection[str] | None = None,
     ) -> tuple[list[dict[str, Any]], int]:
-        """A page of the members whose name holds `text`, or who are not offline; how many.
+        """A page of the members whose name holds `text`, or who are not offline, or have one of
+        some statuses; how many.
 
         Names and statuses come from `users`, so this reads all members of the room.
         """
@@ -92,6 +94,10 @@ class Memberships:
             pipeline.append({"$match": {"$or": either}})
         if online_only:
             pipeline.append({"$match": {"user.status": {"$exists": True, "$ne": "offline"}}})
+        if statuses:
+            # Who never came has no status.
+            listed: list[str | None] = [*statuses, None] if "offline" in statuses else [*statuses]
+            pipeline.append({"$match": {"user.status": {"$in": listed}}})
         by = {f"user.{key}" if key != "_id" else "_id": way for key, way in order}
         page = [{"$sort": by}, {"$skip": offset}, {"$limit": limit}]
         pipeline.append({"$facet": {"page": page, "total": [{"$count": "n"}]}})
@@ -100,6 +106,17 @@ class Memberships:
             total = answer["total"][0]["n"] if answer["total"] else 0
             return [_member(membership) for membership in answer["page"]], int(total)
         return [], 0
+
+    async def beginning_with(
+        self, room_id: str, text: str, left_out: Collection[str], limit: int
+    ) -> list[str]:
+        """User ids of members whose username begins with `text`, literally, by username."""
+        username: dict[str, Any] = {"$nin": list(left_out)}
+        if text:
+            username |= {"$regex": f"^{re.escape(text)}"}
+        cursor = self._memberships.find({"rid": room_id, "u.username": username}, {"u._id": 1})
+        page = cursor.sort([("u.username", 1), ("_id", 1)]).limit(limit)
+        return [str(membership["u"]["_id"]) async for membership in page]
 
     async def with_roles(self, room_id: str) -> list[dict[str, Any]]:
         """`{"_id", "rid", "u", "roles"}` of a room's memberships that hold roles."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from services.messaging.domain.lists import Order
 from services.messaging.store.schema import Collections
 
+_SAME_MOMENT = 5000  # messages changed in one and the same moment that a list is prolonged by
 _TIES = 500  # messages with one and the same `ts` that a page is prolonged by
 
 
@@ -26,6 +27,11 @@ class Messages:
         """Messages by id, hidden ones too."""
         cursor = self._messages.find({"_id": {"$in": list(message_ids)}})
         return {str(message["_id"]): message async for message in cursor}
+
+    async def existing(self, message_ids: Collection[str]) -> frozenset[str]:
+        """Those of the messages that exist, hidden ones too."""
+        cursor = self._messages.find({"_id": {"$in": list(message_ids)}}, {"_id": 1})
+        return frozenset([str(message["_id"]) async for message in cursor])
 
     async def page(
         self,
@@ -83,48 +89,37 @@ class Messages:
         return await self._messages.find_one(query, sort=[("ts", 1), ("_id", 1)])
 
     async def changed_since(
-        self, room_id: str, since: datetime, limit: int, hidden: Sequence[str] = ()
+        self,
+        room_id: str,
+        since: datetime,
+        limit: int,
+        hidden: Sequence[str] = (),
+        *,
+        whole_moments: bool = False,
     ) -> list[dict[str, Any]]:
-        """Visible messages sent or changed after `since`: those that changed first."""
-        query = _visible(room_id, hidden) | {"_updatedAt": {"$gt": since}}
-        cursor = self._messages.find(query).sort("_updatedAt", 1).limit(limit)
-        return [message async for message in cursor]
+        """Visible messages sent or changed after `since`: those that changed first.
 
-    async def hidden_since(self, room_id: str, since: datetime, limit: int) -> list[dict[str, Any]]:
-        """`{"_id", "_updatedAt"}` of messages that were hidden, or changed while hidden, since."""
-        cursor = (
-            self._messages.find(
-                {
-                    "rid": room_id,
-                    "_updatedAt": {"$gt": since},
-                    "_hidden": True,
-                    "parent": {"$exists": False},
-                },
-                {"_updatedAt": 1},
-            )
-            .sort("_updatedAt", 1)
-            .limit(limit)
-        )
-        return [message async for message in cursor]
+        Args:
+            whole_moments: take further ones that changed in the same moment as the last: one
+                write may change many.
+        """
+        visible = _visible(room_id, hidden)
+        query = visible | {"_updatedAt": {"$gt": since}}
+        order = [("_updatedAt", 1), ("_id", 1)]
+        cursor = self._messages.find(query).sort(order).limit(limit)
+        found = [message async for message in cursor]
+        if not whole_moments or len(found) < limit or not found:
+            return found
+        last = found[-1]
+        ties = visible | {"_updatedAt": last["_updatedAt"], "_id": {"$gt": last["_id"]}}
+        cursor = self._messages.find(ties).sort("_id", 1).limit(_SAME_MOMENT)
+        return found + [message async for message in cursor]
 
     async def thread(
         self, thread_id: str, order: Order, offset: int, limit: int
     ) -> tuple[list[dict[str, Any]], int]:
         """A page of a thread's replies, and how many there are."""
         query: dict[str, Any] = {"tmid": thread_id, "_hidden": {"$ne": True}}
-        cursor = self._messages.find(query).sort(order).skip(offset).limit(limit)
-        total = await self._messages.count_documents(query)
-        return [message async for message in cursor], total
-
-    async def threads(
-        self, room_id: str, order: Order, offset: int, limit: int
-    ) -> tuple[list[dict[str, Any]], int]:
-        """A page of the room's messages that have replies, and how many there are."""
-        query: dict[str, Any] = {
-            "rid": room_id,
-            "tcount": {"$exists": True, "$gt": 0},
-            "_hidden": {"$ne": True},
-        }
         cursor = self._messages.find(query).sort(order).skip(offset).limit(limit)
         total = await self._messages.count_documents(query)
         return [message async for message in cursor], total

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 from pymongo import ReturnDocument, UpdateOne
 
 from services.messaging.domain.room_settings import RoomChange
-from services.messaging.store.allocation import ROOM_PROJECTION, allocation, placed
 from services.messaging.store.batches import Stored
 from services.messaging.store.schema import Collections
-from services.messaging.store.transactions import Missing, Session, Transactions
+from services.messaging.store.touching import touch_room, without
+from services.messaging.store.transactions import Session, Transactions
 from services.messaging.store.trash import Trash
 
 Check: TypeAlias = Callable[[Mapping[str, Any], int], None]
@@ -157,8 +157,8 @@ class Places:
                     "usersCount": {
                         "$max": [0, {"$subtract": [{"$ifNull": ["$usersCount", 1]}, 1]}]
                     },
-                    "muted": _without("$muted", username),
-                    "unmuted": _without("$unmuted", username),
+                    "muted": without("$muted", username),
+                    "unmuted": without("$unmuted", username),
                 },
                 session,
             )
@@ -170,30 +170,6 @@ class Places:
             return stored
 
         return await self._transactions.run(work, deadline=deadline)
-
-    async def erase(self, room_id: str, deadline: float) -> bool:
-        """Delete a room, its memberships and messages; whether it was there.
-
-        Room and memberships go in one transaction. Messages, which may be many, go after it:
-        nobody can reach them any more, and what a dying process leaves of them only takes space.
-        """
-
-        async def work(session: Session) -> bool:
-            room = await self._collections.rooms.find_one_and_delete(
-                {"_id": room_id}, session=session
-            )
-            cursor = self._collections.memberships.find({"rid": room_id}, session=session)
-            memberships = [membership async for membership in cursor]
-            now = await self._collections.now()
-            if room is not None:
-                await self._trash.keep("room", [room], now, session)
-            await self._trash.keep("subscription", memberships, now, session)
-            await self._collections.memberships.delete_many({"rid": room_id}, session=session)
-            return room is not None
-
-        existed = await self._transactions.run(work, deadline=deadline)
-        await self._collections.messages.delete_many({"rid": room_id})
-        return existed
 
     async def change(
         self,
@@ -215,6 +191,13 @@ class Places:
 
         async def work(session: Session) -> Stored:
             stored = await self._touch_room(room_id, announcements, fields, session)
+            if "fname" in fields:
+                # What leads to a discussion bears its name.
+                await self._collections.messages.update_many(
+                    {"drid": {"$exists": True, "$eq": room_id}},
+                    [{"$set": {"msg": fields["fname"], "_updatedAt": "$$NOW"}}],
+                    session=session,
+                )
             if copied:
                 await self._collections.memberships.update_many(
                     {"rid": room_id},
@@ -232,30 +215,7 @@ class Places:
         fields: Mapping[str, Any],
         session: Session,
     ) -> Stored:
-        pipeline: list[dict[str, Any]] = (
-            allocation(messages, last_shown=None, store_last=False, extra=fields)
-            if messages
-            else [{"$set": {**fields, "_updatedAt": "$$NOW"}}]
-        )
-        room = await self._collections.rooms.find_one_and_update(
-            {"_id": room_id},
-            pipeline,
-            projection=ROOM_PROJECTION,
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
-        if room is None:
-            raise Missing(room_id)
-        complete = placed(messages, room)
-        if complete:
-            await self._collections.messages.insert_many(complete, session=session)
-        return Stored(complete, room)
-
-
-def _without(field: str, value: Any) -> dict[str, Any]:
-    """The array without `value`; what is no array stays absent."""
-    kept = {"$filter": {"input": field, "cond": {"$ne": ["$$this", {"$literal": value}]}}}
-    return {"$cond": [{"$isArray": field}, kept, "$$REMOVE"]}
+        return await touch_room(self._collections, room_id, messages, fields, session)
 
 
 def _without_identity(membership: Mapping[str, Any]) -> dict[str, Any]:

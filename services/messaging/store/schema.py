@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from bson.codec_options import CodecOptions, DatetimeConversion
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, TEXT, IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import CollectionInvalid, OperationFailure
 
@@ -20,6 +20,10 @@ MEMBERSHIPS: Final = "rocketchat_subscription"
 SETTINGS: Final = "rocketchat_settings"
 TRASH: Final = "rocketchat__trash"
 USERS: Final = "users"
+STATISTICS: Final = "rocketchat_statistics"
+CHORES: Final = "hubbub_chores"
+INVITES: Final = "rocketchat_invites"
+REPORTS: Final = "rocketchat_moderation_reports"
 
 _INDEX_EXISTS_OTHERWISE = 85, 86  # IndexOptionsConflict, IndexKeySpecsConflict
 
@@ -45,6 +49,10 @@ class Collections:
         self.settings: Collection = lenient[SETTINGS]
         self.trash: Collection = lenient[TRASH]
         self.users: Collection = lenient[USERS]
+        self.statistics: Collection = lenient[STATISTICS]
+        self.chores: Collection = lenient[CHORES]
+        self.invites: Collection = lenient[INVITES]
+        self.reports: Collection = lenient[REPORTS]
 
     async def now(self) -> datetime:
         """The database's time. Clocks of other machines decide nothing."""
@@ -55,13 +63,19 @@ class Collections:
     async def prepare(self, *, trash_days: int) -> None:
         """Make collections, options and indexes that are missing. Repeating it is cheap."""
         await self._create(MEMBERSHIPS, changeStreamPreAndPostImages={"enabled": True})
-        for name in (MESSAGES, ROOMS, SETTINGS, TRASH):
+        for name in (MESSAGES, ROOMS, SETTINGS, TRASH, CHORES, INVITES, REPORTS):
             await self._create(name)
         await self.messages.create_indexes(_MESSAGE_INDEXES)
         await self.rooms.create_indexes(_ROOM_INDEXES)
         await self.memberships.create_indexes(_MEMBERSHIP_INDEXES)
         await self.settings.create_indexes([IndexModel([("public", ASCENDING)])])
         await self.trash.create_indexes(_TRASH_INDEXES)
+        await self.statistics.create_indexes(
+            [IndexModel([("createdAt", DESCENDING), ("_id", DESCENDING)])]
+        )
+        await self.chores.create_indexes([IndexModel([("due", ASCENDING)])])
+        await self.invites.create_indexes(_INVITE_INDEXES)
+        await self.reports.create_indexes(_REPORT_INDEXES)
         await self._expire_trash(trash_days * 86_400)
 
     async def _create(self, name: str, **options: Any) -> None:
@@ -100,7 +114,7 @@ _MESSAGE_INDEXES: Final = [
         unique=True,
         partialFilterExpression={"seq": {"$exists": True}},
     ),
-    IndexModel([("rid", ASCENDING), ("_updatedAt", ASCENDING)]),
+    IndexModel([("rid", ASCENDING), ("_updatedAt", ASCENDING), ("_id", ASCENDING)]),
     IndexModel(
         [("tmid", ASCENDING), ("ts", ASCENDING), ("_id", ASCENDING)],
         partialFilterExpression={"tmid": {"$exists": True}},
@@ -109,9 +123,67 @@ _MESSAGE_INDEXES: Final = [
         [("rid", ASCENDING), ("tlm", DESCENDING), ("_id", DESCENDING)],
         partialFilterExpression={"tcount": {"$exists": True}},
     ),
+    # The message that a discussion hangs on.
+    IndexModel([("drid", ASCENDING)], partialFilterExpression={"drid": {"$exists": True}}),
+    # What somebody said, when their account goes.
+    IndexModel([("u._id", ASCENDING), ("ts", ASCENDING)]),
+    # Words, for searches in one room. Without a language no word is left out or changed, and
+    # no field of a message is taken for the name of one.
+    IndexModel(
+        [("rid", ASCENDING), ("msg", TEXT)],
+        name="words",
+        default_language="none",
+        language_override="_language",
+    ),
+    IndexModel(
+        [
+            ("rid", ASCENDING),
+            ("starred._id", ASCENDING),
+            ("ts", DESCENDING),
+            ("_id", DESCENDING),
+        ],
+        name="starred",
+        partialFilterExpression={"starred._id": {"$exists": True}},
+    ),
+    IndexModel(
+        [("rid", ASCENDING), ("ts", DESCENDING), ("_id", DESCENDING)],
+        name="pinned",
+        partialFilterExpression={"pinned": True},
+    ),
+    IndexModel(
+        [
+            ("rid", ASCENDING),
+            ("mentions._id", ASCENDING),
+            ("ts", DESCENDING),
+            ("_id", DESCENDING),
+        ],
+        name="mentions",
+        partialFilterExpression={"mentions._id": {"$exists": True}},
+    ),
+    # Without `tlm`: every reply would have to move an entry per follower.
+    IndexModel(
+        [("rid", ASCENDING), ("replies", ASCENDING)],
+        name="followers",
+        partialFilterExpression={"tcount": {"$exists": True}},
+    ),
+    IndexModel(
+        [("rid", ASCENDING), ("ts", DESCENDING), ("_id", DESCENDING)],
+        name="discussions",
+        partialFilterExpression={"drid": {"$exists": True}},
+    ),
 ]
 
 _ROOM_INDEXES: Final = [
+    # All rooms, for administrators.
+    IndexModel([("name", ASCENDING), ("_id", ASCENDING)]),
+    # Discussions of a room, and the one of a message.
+    IndexModel(
+        [("prid", ASCENDING), ("lm", DESCENDING), ("_id", DESCENDING)],
+        partialFilterExpression={"prid": {"$exists": True}},
+    ),
+    IndexModel(
+        [("pmid", ASCENDING)], unique=True, partialFilterExpression={"pmid": {"$exists": True}}
+    ),
     IndexModel(
         [("name", ASCENDING)], unique=True, partialFilterExpression={"name": {"$type": "string"}}
     ),
@@ -147,4 +219,17 @@ _MEMBERSHIP_INDEXES: Final = [
 _TRASH_INDEXES: Final = [
     IndexModel([("__collection__", ASCENDING), ("rid", ASCENDING), ("_deletedAt", ASCENDING)]),
     IndexModel([("__collection__", ASCENDING), ("u._id", ASCENDING), ("_deletedAt", ASCENDING)]),
+]
+
+_INVITE_INDEXES: Final = [
+    IndexModel([("rid", ASCENDING), ("userId", ASCENDING)]),
+    IndexModel([("userId", ASCENDING)]),
+    # Those without a date stay.
+    IndexModel([("expires", ASCENDING)], name="expiry", expireAfterSeconds=0),
+]
+
+_REPORT_INDEXES: Final = [
+    IndexModel([("message._id", ASCENDING), ("reportedBy._id", ASCENDING)], unique=True),
+    IndexModel([("message.u._id", ASCENDING), ("ts", DESCENDING)]),
+    IndexModel([("ts", DESCENDING)]),
 ]

@@ -41,12 +41,6 @@ class Trash:
         if writes:
             await self._trash.bulk_write(writes, session=session)
 
-    async def messages_of(self, room_id: str, since: datetime) -> list[dict[str, Any]]:
-        """`{"_id", "_deletedAt"}` of the room's messages that were deleted since."""
-        return await self._list(
-            {"__collection__": "message", "rid": room_id, "_deletedAt": {"$gt": since}}, {}
-        )
-
     async def memberships_of(self, user_id: str, since: datetime) -> list[dict[str, Any]]:
         """`{"_id", "rid", "_deletedAt"}` of the user's memberships that ended since."""
         return await self._list(

@@ -27,6 +27,10 @@ class Users:
         found = await self._users.find_one({"_id": user_id}, _NAMES)
         return _person(found)
 
+    async def exists(self, user_id: str) -> bool:
+        """Whether there is such an account, whatever its state."""
+        return await self._users.find_one({"_id": user_id}, {"_id": 1}) is not None
+
     async def people(self, user_ids: Collection[str]) -> dict[str, Person]:
         """Users by id, those that exist."""
         return {
@@ -45,6 +49,14 @@ class Users:
             async for document in cursor
             if (person := _person(document)) is not None
         }
+
+    async def everybody(self, limit: int, *, active_only: bool) -> list[Person]:
+        """The users that have a username, by it, at most `limit`."""
+        query: dict[str, Any] = {"username": {"$gt": ""}}
+        if active_only:
+            query["active"] = True
+        cursor = self._users.find(query, _NAMES).sort("username", 1).limit(limit)
+        return [person async for document in cursor if (person := _person(document)) is not None]
 
     async def named(self, spellings: Collection[str]) -> dict[str, Person]:
         """Users by what somebody typed as their username, those that exist.

@@ -12,6 +12,7 @@ from hubbub.contracts.workspace import Setting
 from services.messaging.domain.lists import Order
 from services.messaging.store.schema import Collections
 
+_NOT_HIDDEN: Mapping[str, Any] = {"hidden": {"$ne": True}}
 _SHOWN = {"value": 1, "type": 1, "_updatedAt": 1, "enterprise": 1, "valueSource": 1}
 
 
@@ -39,6 +40,7 @@ class Workspace:
                         "public": setting.public,
                         "hidden": False,
                         "group": setting.group,
+                        **({"values": _choices(setting)} if setting.choices else {}),
                         "packageValue": setting.value,
                         "createdAt": now,
                         "_updatedAt": now,
@@ -80,3 +82,52 @@ class Workspace:
         cursor = self._settings.find(query, _SHOWN).sort(order).skip(offset).limit(limit)
         total = await self._settings.count_documents(query)
         return [setting async for setting in cursor], total
+
+    async def one(self, setting_id: str) -> dict[str, Any] | None:
+        """A setting that is not hidden."""
+        return await self._settings.find_one({"_id": setting_id, **_NOT_HIDDEN})
+
+    async def list_settings(
+        self,
+        ids: Collection[str] | None,
+        order: Order,
+        offset: int,
+        limit: int,
+        *,
+        only_public: bool,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """A page of the settings that are not hidden, and how many there are."""
+        query: dict[str, Any] = dict(_NOT_HIDDEN)
+        if only_public:
+            query["public"] = True
+        if ids is not None:
+            query["_id"] = {"$in": list(ids)}
+        cursor = self._settings.find(query).sort(order).skip(offset).limit(limit)
+        total = await self._settings.count_documents(query)
+        return [setting async for setting in cursor], total
+
+    async def private(self, since: datetime | None) -> list[dict[str, Any]]:
+        """Settings that are neither public nor hidden, those changed since."""
+        query: dict[str, Any] = {"public": {"$ne": True}, **_NOT_HIDDEN}
+        if since is not None:
+            # Also those with a date that is none.
+            query["_updatedAt"] = {"$not": {"$lte": since}}
+        return [setting async for setting in self._settings.find(query)]
+
+    async def change(self, setting_id: str, fields: Mapping[str, Any], now: datetime) -> bool:
+        """Change a setting. False: there is none, or it is hidden."""
+        result = await self._settings.update_one(
+            {"_id": setting_id, **_NOT_HIDDEN},
+            {"$set": {**fields, "valueSource": "customValue", "_updatedAt": now}},
+        )
+        return result.matched_count == 1
+
+    async def furnished_at(self) -> datetime | None:
+        """When the workspace was made."""
+        found = await self._settings.find_one({"_id": "uniqueID"}, {"createdAt": 1})
+        made = (found or {}).get("createdAt")
+        return made if isinstance(made, datetime) else None
+
+
+def _choices(setting: Setting) -> list[dict[str, str]]:
+    return [{"key": choice, "i18nLabel": choice} for choice in setting.choices]

@@ -44,6 +44,7 @@ class MongoSessionStore:
             await self._sessions.create_index("due", sparse=True)
             await self._sessions.create_index("connections.instanceId", sparse=True)
             await self._sessions.create_index("connections._updatedAt", sparse=True)
+            await self._sessions.create_index("announcedAt", sparse=True)
 
     async def write(self, changes: Iterable[Change], now: datetime) -> None:
         """Apply changes; each is atomic, their order does not matter."""
@@ -112,6 +113,12 @@ class MongoSessionStore:
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
             found = await self._sessions.find_one({"_id": user_id})
         return _session(found) if found else Session(user_id)
+
+    async def announced_since(self, moment: datetime, limit: int) -> list[UserId]:
+        """Users of whom others were told something after `moment`, latest first."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            found = self._sessions.find({"announcedAt": {"$gt": moment}}, {"_id": 1})
+            return [session["_id"] async for session in found.sort("announcedAt", -1).limit(limit)]
 
     async def claim(self, now: datetime, limit: int) -> tuple[str, list[Session]]:
         """Take sessions that are due; no other replica gets the same ones. With the name of the

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,7 +12,8 @@ from pydantic import SecretStr
 
 from hubbub.bus import LocalBus
 from hubbub.clock import FakeClock, utc_now
-from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.authorization import Authorization, NewRole
+from hubbub.contracts.documents import Paging
 from hubbub.contracts.events import (
     MembershipChanged,
     PermissionsChanged,
@@ -25,91 +25,15 @@ from hubbub.contracts.events import (
 from hubbub.contracts.workspace import PERMISSIONS, ROLES
 from hubbub.errors import Unavailable
 from hubbub.ids import RoomId, UserId
-from hubbub.mongo import Database, MongoSettings, connect, database_of
+from hubbub.mongo import MongoSettings, connect, database_of
 from services.authorization.metrics import AuthorizationMetrics
 from services.authorization.service import AuthorizationService
 from services.authorization.settings import AuthorizationSettings
-from services.authorization.store import MongoAuthorizationStore
+from services.authorization.store import MongoAuthorizationStore, MongoRoleStore
+from tests.integration.authorization.conftest import ANN, BOB, PRIVATE, PUBLIC, Workspace, ignored
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
-
-BOB, ANN = UserId("bob"), UserId("ann")
-PUBLIC, PRIVATE = RoomId("public"), RoomId("private")
-
-
-class Workspace:
-    """Users, rooms and memberships, written as other services write them."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-
-    async def prepare(self) -> None:
-        memberships = self.database["rocketchat_subscription"]
-        await memberships.create_index([("rid", 1), ("u._id", 1)], unique=True)
-        await self.database["users"].create_index("roles")
-
-    async def user(self, user_id: str, *roles: str, **fields: Any) -> None:
-        await self.database["users"].insert_one(
-            {"_id": user_id, "username": user_id, "roles": list(roles), "active": True, **fields}
-        )
-
-    async def room(self, room_id: str, kind: str, **fields: Any) -> None:
-        await self.database["rocketchat_room"].insert_one({"_id": room_id, "t": kind, **fields})
-
-    async def join(self, user_id: str, room_id: str, *roles: str) -> None:
-        await self.database["rocketchat_subscription"].insert_one(
-            {"_id": f"{user_id}-{room_id}", "rid": room_id, "u": {"_id": user_id}}
-            | ({"roles": list(roles)} if roles else {})
-        )
-
-    async def leave(self, user_id: str, room_id: str) -> None:
-        await self.database["rocketchat_subscription"].delete_one({"_id": f"{user_id}-{room_id}"})
-
-    async def setting(self, setting_id: str, value: object) -> None:
-        await self.database["rocketchat_settings"].update_one(
-            {"_id": setting_id}, {"$set": {"value": value}}, upsert=True
-        )
-
-
-@pytest.fixture
-async def workspace(database: Database) -> Workspace:
-    workspace = Workspace(database)
-    await workspace.prepare()
-    await workspace.user(BOB, "user")
-    await workspace.user(ANN, "user")
-    await workspace.room(PUBLIC, "c")
-    await workspace.room(PRIVATE, "p")
-    return workspace
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def service(workspace: Workspace, clock: FakeClock) -> AsyncIterator[AuthorizationService]:
-    store = MongoAuthorizationStore(workspace.database)
-    await store.prepare()
-    service = AuthorizationService(
-        store, AuthorizationSettings(), AuthorizationMetrics(CollectorRegistry()), clock
-    )
-    yield service
-    await service.close()
-
-
-@pytest.fixture
-async def bus(service: AuthorizationService) -> AsyncIterator[LocalBus]:
-    bus = LocalBus(service="authorization")
-    await bus.serve(service)
-    yield bus
-    await bus.close()
-
-
-@pytest.fixture
-def authorization(bus: LocalBus) -> Authorization:
-    return bus.proxy(Authorization)
 
 
 async def test_seeds(workspace: Workspace, service: AuthorizationService) -> None:
@@ -349,7 +273,8 @@ async def test_database_away(workspace: Workspace, clock: FakeClock) -> None:
     store = MongoAuthorizationStore(workspace.database)
     await store.prepare()
     metrics = AuthorizationMetrics(CollectorRegistry())
-    service = AuthorizationService(store, AuthorizationSettings(), metrics, clock)
+    roles = MongoRoleStore(workspace.database)
+    service = AuthorizationService(store, AuthorizationSettings(), metrics, roles, ignored, clock)
     await workspace.join(BOB, PRIVATE)
     assert await service.can_access_room_id(PRIVATE, BOB)
     assert await service.has_permission(BOB, "create-c")
@@ -384,6 +309,13 @@ async def test_no_collection_scans(workspace: Workspace, service: AuthorizationS
     await service.has_permission(UserId("u4"), "create-c", rooms[4])
     await service.users_in_public_roles()
     await service.permissions(utc_now())
+    await service.roles_changed(utc_now())
+    await workspace.user("root", "admin")
+    for role in ("user", "admin", "owner"):
+        await service.users_in_role(UserId("root"), role, Paging(count=5))
+    await service.users_in_role(UserId("root"), "owner", Paging(count=5), rooms[1])
+    made = await service.create_role(UserId("root"), NewRole(name="unused"))
+    await service.delete_role(UserId("root"), made["_id"])
     await workspace.database.command("profile", 0)
 
     small = {"rocketchat_roles", "rocketchat_permissions", "system.profile"}

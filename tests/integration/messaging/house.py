@@ -11,14 +11,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hubbub.bus import LocalBus
-from hubbub.contracts.authorization import Authorization
-from hubbub.contracts.documents import Changes, Document
+from hubbub.contracts.authorization import (
+    Authorization,
+    NewRole,
+    PermissionRoles,
+    RoleChanges,
+)
+from hubbub.contracts.documents import Changes, Document, Page, Paging
 from hubbub.contracts.messages import NewMessage
 from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.rooms import NewRoom
 from hubbub.contracts.workspace import PERMISSIONS
 from hubbub.ids import RoomId, UserId
 from hubbub.mongo import Database
+from services.account.store.users import MongoUserStore
 from services.messaging.service import MessagingService, assemble
 from services.messaging.settings import MessagingSettings
 from services.messaging.whisper import What
@@ -89,6 +95,31 @@ class FakeAuthorization(Authorization):
     async def users_in_public_roles(self) -> list[Document]:
         return []
 
+    async def roles_changed(self, updated_since: datetime) -> Changes:
+        raise NotImplementedError
+
+    async def find_role(self, role: str) -> Document:
+        raise NotImplementedError
+
+    async def create_role(self, user_id: UserId, role: NewRole) -> Document:
+        raise NotImplementedError
+
+    async def update_role(self, user_id: UserId, role_id: str, changes: RoleChanges) -> Document:
+        raise NotImplementedError
+
+    async def delete_role(self, user_id: UserId, role: str) -> None:
+        raise NotImplementedError
+
+    async def update_permissions(
+        self, user_id: UserId, permissions: list[PermissionRoles]
+    ) -> list[Document]:
+        raise NotImplementedError
+
+    async def users_in_role(
+        self, user_id: UserId, role: str, paging: Paging, room_id: RoomId | None = None
+    ) -> Page:
+        raise NotImplementedError
+
     async def _membership(self, room_id: str, user_id: str | None) -> Document | None:
         return await self._database.rocketchat_subscription.find_one(
             {"rid": room_id, "u._id": user_id}
@@ -109,6 +140,16 @@ class FakeWhisper:
 
 
 @dataclass
+class FakeStatuses:
+    """Remembers the status texts that were chosen."""
+
+    chosen: list[tuple[UserId, str]] = field(default_factory=list)
+
+    async def set_status(self, user_id: UserId, *, text: str) -> None:
+        self.chosen.append((user_id, text))
+
+
+@dataclass
 class House:
     """One running messaging service and its surroundings."""
 
@@ -118,6 +159,7 @@ class House:
     service: MessagingService
     authorization: FakeAuthorization
     whisper: FakeWhisper
+    statuses: FakeStatuses
 
     async def users(self, *names: str, **fields: Any) -> list[UserId]:
         """Make users whose id is `u-<name>`."""
@@ -182,7 +224,11 @@ class House:
 
 
 SETTINGS = MessagingSettings(
-    settle_interval=0.05, repair_interval=0.2, repair_age=0.3, effect_interval=0.02
+    settle_interval=0.05,
+    repair_interval=0.2,
+    repair_age=0.3,
+    effect_interval=0.02,
+    chore_interval=0.1,
 )
 
 
@@ -192,16 +238,24 @@ async def house(database: Database, settings: MessagingSettings = SETTINGS) -> A
     bus = LocalBus()
     authorization = FakeAuthorization(database)
     await bus.serve(authorization)
-    whisper = FakeWhisper()
-    service = assemble(database, bus.proxy(Authorization), whisper, settings=settings)
-    # As the account service makes it.
-    await database.users.create_index("username", unique=True, sparse=True)
+    whisper, statuses = FakeWhisper(), FakeStatuses()
+    service = assemble(
+        database,
+        bus.proxy(Authorization),
+        whisper,
+        bus.publish,
+        statuses=statuses,
+        settings=settings,
+    )
+    await MongoUserStore(database).prepare()  # users and their indexes are another service's
     await service.prepare()
     try:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(service.run())
             await bus.serve(service)
-            yield House(database, bus, bus.proxy(Messaging), service, authorization, whisper)
+            yield House(
+                database, bus, bus.proxy(Messaging), service, authorization, whisper, statuses
+            )
             await service.close()
             running.cancel()
     finally:

@@ -186,14 +186,14 @@ async def test_reactions(home: House) -> None:
     sent = await home.say(ada, room_id)
 
     await home.messaging.set_reaction(ada, "smile", sent["_id"], should_react=True)
-    first = await home.messaging.set_reaction(bob, ":smile:", sent["_id"])
+    first = await home.messaging.toggle_reaction(bob, ":smile:", sent["_id"])
     second = await home.messaging.set_reaction(bob, ":smile:", sent["_id"], should_react=True)
 
     assert first["reactions"] == {":smile:": {"usernames": ["ada", "bob"]}}
     assert second == first
     room = await home.stored_room(room_id)
     assert room["lastMessage"]["reactions"] == first["reactions"]
-    await home.messaging.set_reaction(ada, ":smile:", sent["_id"])
+    await home.messaging.toggle_reaction(ada, ":smile:", sent["_id"])
     last = await home.messaging.set_reaction(bob, ":smile:", sent["_id"], should_react=False)
     assert "reactions" not in last
 
@@ -205,7 +205,7 @@ async def test_what_is_no_emoji(home: House, reaction: str) -> None:
     sent = await home.say(ada, await home.room(ada))
 
     with pytest.raises(NotAllowed):
-        await home.messaging.set_reaction(ada, reaction, sent["_id"])
+        await home.messaging.toggle_reaction(ada, reaction, sent["_id"])
 
 
 async def test_who_may_not_react(home: House) -> None:
@@ -215,16 +215,16 @@ async def test_who_may_not_react(home: House) -> None:
     sent = await home.say(ada, room_id)
 
     with pytest.raises(NotAllowed) as refused:
-        await home.messaging.set_reaction(eve, ":x:", sent["_id"])
+        await home.messaging.toggle_reaction(eve, ":x:", sent["_id"])
     assert refused.value.code == "not-authorized"
     rooms = home.database.rocketchat_room
     await rooms.update_one({"_id": room_id}, {"$set": {"ro": True}})
     with pytest.raises(NotAllowed):
-        await home.messaging.set_reaction(bob, ":x:", sent["_id"])
+        await home.messaging.toggle_reaction(bob, ":x:", sent["_id"])
     await rooms.update_one({"_id": room_id}, {"$set": {"reactWhenReadOnly": True}})
-    await home.messaging.set_reaction(bob, ":x:", sent["_id"])
+    await home.messaging.toggle_reaction(bob, ":x:", sent["_id"])
     await rooms.update_one({"_id": room_id}, {"$set": {"muted": ["bob"]}})
     with pytest.raises(NotAllowed):
-        await home.messaging.set_reaction(bob, ":x:", sent["_id"])
+        await home.messaging.toggle_reaction(bob, ":x:", sent["_id"])
     with pytest.raises(MessageNotFound):
-        await home.messaging.set_reaction(ada, ":x:", MessageId("none"))
+        await home.messaging.toggle_reaction(ada, ":x:", MessageId("none"))

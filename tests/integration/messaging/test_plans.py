@@ -11,8 +11,8 @@ from pymongo import AsyncMongoClient, monitoring
 
 from hubbub.contracts.documents import Paging
 from hubbub.contracts.messages import MessageEdit
-from hubbub.ids import random_id
-from tests.integration.messaging.house import House, house
+from hubbub.ids import MessageId, RoomId, UserId, random_id
+from tests.integration.messaging.house import CREATED, House, house
 
 pytestmark = pytest.mark.integration
 
@@ -22,6 +22,7 @@ GROWING = {
     "rocketchat_subscription",
     "rocketchat__trash",
     "users",
+    "rocketchat_moderation_reports",
 }
 _EXPLAINED = {"find", "aggregate", "count", "findAndModify", "update", "delete", "distinct"}
 _NOT_EXPLAINED = frozenset(
@@ -120,8 +121,8 @@ async def _use_everything(home: House) -> None:
     await home.say(bob, three["rid"], "hi")
     await home.settled()
     await messaging.update_message(ada, MessageEdit.model_validate({"_id": "one", "msg": "new"}))
-    await messaging.set_reaction(ada, ":x:", first["_id"])
-    await messaging.set_reaction(ada, ":x:", first["_id"])
+    await messaging.toggle_reaction(ada, ":x:", first["_id"])
+    await messaging.toggle_reaction(ada, ":x:", first["_id"])
     await messaging.delete_message(ada, reply["_id"])
     await home.setting("Message_KeepHistory", value=True)
     hidden = await home.say(ada, room_id, "hidden")
@@ -132,11 +133,16 @@ async def _use_everything(home: House) -> None:
             ada, room_id, latest=datetime.now(UTC), last_seen=since, show_thread_messages=threads
         )
     await messaging.next_messages(ada, room_id, since)
-    await messaging.missed_messages(ada, room_id, since)
+    await messaging.changed_messages(ada, room_id, since, 1)
     await messaging.surrounding_messages(ada, first["_id"])
     await messaging.thread_messages(ada, first["_id"], Paging())
     await messaging.threads(ada, room_id, Paging())
-    await messaging.synchronize(ada, room_id, since)
+    for change in ("updated", "deleted"):
+        await messaging.changes_page(ada, room_id, change, 9, after=since)
+        await messaging.changes_page(ada, room_id, change, 9, before=datetime.now(UTC))
+        await messaging.changes_page(ada, room_id, change, 9, after=since, threads_only=True)
+        await messaging.changes_page(ada, room_id, change, 9, after=since, thread_id=first["_id"])
+    await _use_marks(home, ada, room_id, first["_id"])
     await messaging.read_room(bob, room_id, read_threads=True)
     await messaging.read_thread(bob, first["_id"])
     await messaging.set_room_open(bob, room_id, is_open=False)
@@ -169,3 +175,33 @@ async def _use_everything(home: House) -> None:
     await store.memberships.watching(room_id)
     await store.memberships.to_notify(room_id, None, 10)
     await store.rooms.facts([room_id])
+
+
+async def _use_marks(home: House, ada: UserId, room_id: RoomId, message_id: str) -> None:
+    messaging, message = home.messaging, MessageId(message_id)
+    await home.setting("Message_Read_Receipt_Enabled", value=True)
+    await messaging.star_message(ada, message, starred=True)
+    await messaging.star_message(ada, message, starred=False)
+    await messaging.pin_message(ada, message)
+    await messaging.pin_message(ada, message)
+    await messaging.unpin_message(ada, message)
+    await messaging.follow_message(ada, message, following=True)
+    await messaging.follow_message(ada, message, following=False)
+    await messaging.mark_unread(ada, room_id=room_id)
+    await messaging.starred_messages(ada, room_id, Paging())
+    await messaging.pinned_messages(ada, room_id, Paging())
+    await messaging.mentioning_messages(ada, room_id, Paging())
+    await messaging.mentioning_messages(ada, room_id, Paging(), oldest_first=True)
+    await messaging.deleted_messages(ada, room_id, CREATED, Paging())
+    await messaging.discussion_messages(ada, room_id, Paging(), "x")
+    await messaging.threads(ada, room_id, Paging(), kind="following", text="x")
+    await messaging.threads(ada, room_id, Paging(), kind="unread")
+    for text in ("new", '"new"', "/e/", "!"):
+        await messaging.search_messages(ada, room_id, text, Paging())
+    await messaging.report_message(ada, message, "spam")
+    await messaging.read_receipts(ada, message)
+    await messaging.reports_by_user(ada, Paging(), CREATED, datetime.now(UTC), "a")
+    await messaging.reported_messages(ada, ada, Paging())
+    await messaging.reports_of_message(ada, message, Paging())
+    await messaging.dismiss_reports(ada, message_id=message)
+    await messaging.dismiss_reports(ada, author_id=ada)

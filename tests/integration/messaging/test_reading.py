@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hubbub.contracts.documents import Paging
 from hubbub.contracts.messages import InvalidRoom, MessageNotFound
+from hubbub.doors.methods import Call, Caller, messages
 from hubbub.errors import NotAllowed
 from hubbub.ids import MessageId, RoomId, UserId
-from services.messaging.domain import lists
 from tests.integration.messaging.house import House
 
 pytestmark = pytest.mark.integration
@@ -37,6 +38,18 @@ async def _imported(home: House, moments: list[int]) -> tuple[UserId, RoomId]:
         ]
     )
     return ada, room_id
+
+
+async def _missed(
+    home: House, user_id: UserId, room_id: RoomId, start: datetime
+) -> list[dict[str, Any]]:
+    """What a client that was away since `start` gets."""
+    services = SimpleNamespace(messaging=home.messaging)
+    return await messages.all_missed(
+        Call(services, Caller(user_id)),  # type: ignore[arg-type]  # it needs no other service
+        room_id,
+        start,
+    )
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 100])
@@ -122,7 +135,7 @@ async def test_what_was_missed_includes_edits(home: House) -> None:
     )
     sent = await home.say(ada, room_id, "new")
 
-    missed = await home.messaging.missed_messages(ada, room_id, now + timedelta(seconds=5))
+    missed = await _missed(home, ada, room_id, now + timedelta(seconds=5))
 
     assert [message["_id"] for message in missed] == ["m001", sent["_id"]]
 
@@ -131,14 +144,30 @@ async def test_a_busy_room_does_not_crowd_out_what_was_missed(
     home: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More messages in the overlap than one answer holds: the missed ones come all the same."""
-    monkeypatch.setattr(lists, "MAX_MISSED", 4)
+    monkeypatch.setattr(messages, "_MISSED", 4)
     (ada,) = await home.users("ada")
     room_id = await home.room(ada)
     sent = [await home.say(ada, room_id, f"{number}") for number in range(8)]
 
-    missed = await home.messaging.missed_messages(ada, room_id, sent[5]["ts"])
+    missed = await _missed(home, ada, room_id, sent[5]["ts"])
 
     assert {sent[6]["_id"], sent[7]["_id"]} <= {message["_id"] for message in missed}
+
+
+async def test_a_long_absence_is_caught_up_in_steps(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every message comes once, in order, also where one write changed many of them."""
+    monkeypatch.setattr(messages, "_STEP", 7)
+    ada, room_id = await _imported(home, list(range(60)))
+    await home.database.rocketchat_message.update_many(
+        {"rid": room_id, "_id": {"$in": [f"m{number:03}" for number in range(20, 45)]}},
+        {"$set": {"_updatedAt": START + timedelta(seconds=100)}},
+    )
+
+    missed = await _missed(home, ada, room_id, START + timedelta(seconds=15))
+
+    assert [message["_id"] for message in missed] == [f"m{number:03}" for number in range(6, 60)]
 
 
 async def test_synchronization_tells_of_deletions(home: House) -> None:
@@ -152,11 +181,13 @@ async def test_synchronization_tells_of_deletions(home: House) -> None:
     await home.setting("Message_KeepHistory", value=True)
     await home.messaging.delete_message(ada, hidden["_id"])
 
-    changes = await home.messaging.synchronize(ada, room_id, kept["ts"])
+    before = kept["ts"] - timedelta(seconds=1)
+    updated = await home.messaging.changes_page(ada, room_id, "updated", 9, after=before)
+    deleted = await home.messaging.changes_page(ada, room_id, "deleted", 9, after=before)
 
-    assert [message["_id"] for message in changes.updated] == [kept["_id"]]
-    assert {entry["_id"] for entry in changes.deleted} == {removed["_id"], hidden["_id"]}
-    assert all(entry["_deletedAt"] >= kept["ts"] for entry in changes.deleted)
+    assert [message["_id"] for message in updated.items] == [kept["_id"]]
+    assert {entry["_id"] for entry in deleted.items} == {removed["_id"], hidden["_id"]}
+    assert all(entry["_deletedAt"] >= kept["ts"] for entry in deleted.items)
 
 
 async def test_threads_and_their_replies(home: House) -> None:
@@ -187,9 +218,9 @@ async def test_nobody_reads_a_group_from_outside(home: House) -> None:
         messaging.history(bob, room_id),
         messaging.history(None, room_id),
         messaging.next_messages(bob, room_id, START),
-        messaging.missed_messages(bob, room_id, START),
+        messaging.changed_messages(bob, room_id, START),
         messaging.threads(bob, room_id, Paging()),
-        messaging.synchronize(bob, room_id, START),
+        messaging.changes_page(bob, room_id, "updated", 9, after=START),
     ):
         with pytest.raises(NotAllowed):
             await call

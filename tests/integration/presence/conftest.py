@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import create_autospec
 
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
 from hubbub.clock import FakeClock
+from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.presence import ConnectionRecord, Status
 from hubbub.ids import UserId
 from hubbub.mongo import Database
@@ -84,6 +86,8 @@ class Cluster:
     clock: FakeClock
     settings: PresenceSettings
     stack: AsyncExitStack
+    managers: set[str] = field(default_factory=set)
+    """Who may change what the workspace offers."""
     frames: list[tuple[str, int, str]] = field(default_factory=list)
 
     async def replica(self) -> Replica:
@@ -99,9 +103,15 @@ class Cluster:
         async def ask_all() -> None:
             replica.asked.append("all")
 
+        async def has_permission(user_id: UserId | None, permission: str, *_: Any) -> bool:
+            return permission == "manage-user-status" and user_id in self.managers
+
+        authorization = create_autospec(Authorization, instance=True)
+        authorization.has_permission.side_effect = has_permission
         leases = FakeLeases()
         service = PresenceService(
             self.database,
+            authorization=authorization,
             announce=announce,
             ask_all=ask_all,
             leases=leases,

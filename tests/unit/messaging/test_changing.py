@@ -201,7 +201,6 @@ def test_room_settings(settings: dict[str, Any], kinds: list[str | None]) -> Non
         ({"roomType": {"$ne": 1}}, BadRequest),
         ({"systemMessages": [5]}, BadRequest),
         ({"roomCustomFields": {"a.b": 1}}, BadRequest),
-        ({"encrypted": True}, BadRequest),
         ({"roomName": "a b"}, InvalidRoomName),
     ],
     ids=repr,

@@ -3,11 +3,70 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
+
+from pydantic import Field
 
 from hubbub.contracts.base import Contract, action
-from hubbub.contracts.documents import Changes, Document
+from hubbub.contracts.documents import Changes, Document, Frozen, Identifier, Page, Paging, Text
+from hubbub.errors import BadRequest, Conflict, NotFound
 from hubbub.ids import RoomId, UserId
+
+
+class RoleNotFound(NotFound):
+    default_code = "error-invalid-roleId"
+
+
+class RoleNameTaken(BadRequest):
+    default_code = "error-duplicate-role-names-not-allowed"
+
+
+class RoleProtected(BadRequest):
+    """The role belongs to the product: its name and scope stay, and so does it."""
+
+    default_code = "error-role-protected"
+
+
+class RoleInUse(Conflict):
+    """Somebody holds the role."""
+
+    default_code = "error-role-in-use"
+
+
+class UnknownPermission(BadRequest):
+    default_code = "error-invalid-permission"
+
+
+class UnknownRole(BadRequest):
+    default_code = "error-invalid-role"
+
+
+RoleScope = Literal["Users", "Subscriptions"]
+"""Where a role is held: in the whole workspace, or in one room."""
+
+
+class NewRole(Frozen):
+    """A role to be made."""
+
+    name: Text = Field(min_length=1, max_length=120)
+    scope: RoleScope = "Users"
+    description: Text = Field(default="", max_length=500)
+    """What people read. A role with one is public: everybody sees who holds it."""
+
+
+class RoleChanges(Frozen):
+    """What is to change of a role; absent fields stay as they are."""
+
+    name: Text | None = Field(default=None, min_length=1, max_length=120)
+    scope: RoleScope | None = None
+    description: Text | None = Field(default=None, max_length=500)
+
+
+class PermissionRoles(Frozen):
+    """The roles that are to hold a permission, all of them."""
+
+    id: Identifier = Field(alias="_id")
+    roles: list[Identifier] = Field(max_length=500)
 
 
 class Authorization(Contract, Protocol, name="authorization"):
@@ -83,6 +142,67 @@ class Authorization(Contract, Protocol, name="authorization"):
     @action(idempotent=True)
     async def roles(self) -> list[Document]:
         """All role documents."""
+        ...
+
+    @action(idempotent=True)
+    async def roles_changed(self, updated_since: datetime) -> Changes:
+        """Role documents that changed, and those that were deleted."""
+        ...
+
+    @action(idempotent=True)
+    async def find_role(self, role: Identifier) -> Document:
+        """A role by id, else by name. Raises: RoleNotFound."""
+        ...
+
+    @action()
+    async def create_role(self, user_id: UserId, role: NewRole) -> Document:
+        """Make a role; its document.
+
+        Raises: NotAllowed: `user_id` lacks `access-permissions`; RoleNameTaken.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def update_role(
+        self, user_id: UserId, role_id: Identifier, changes: RoleChanges
+    ) -> Document:
+        """Change a role; its document.
+
+        Raises: NotAllowed; RoleNotFound; RoleProtected: another name or scope; RoleNameTaken.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def delete_role(self, user_id: UserId, role: Identifier) -> None:
+        """Delete a role that nobody holds, named by id or name; permissions lose it.
+
+        Raises: NotAllowed; RoleNotFound; RoleProtected; RoleInUse.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def update_permissions(
+        self, user_id: UserId, permissions: list[PermissionRoles]
+    ) -> list[Document]:
+        """Say which roles hold some permissions; the documents of all permissions.
+
+        Everything is checked first: either all of them change or none.
+
+        Raises: NotAllowed: `user_id` lacks `access-permissions`; UnknownPermission;
+        UnknownRole.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def users_in_role(
+        self, user_id: UserId, role: Identifier, paging: Paging, room_id: RoomId | None = None
+    ) -> Page:
+        """Who holds a role, in the workspace or in `room_id`, by username:
+        `{"_id", "username", "name", "emails", "avatarETag", "createdAt", "_updatedAt"}`.
+
+        Raises: NotAllowed: `user_id` lacks `access-permissions`, or with `room_id`
+        `view-other-user-channels`; RoleNotFound.
+        """
         ...
 
     @action(idempotent=True)

@@ -141,6 +141,8 @@ class AccountChanged(Frozen):
 
     type: Literal["account-changed"] = "account-changed"
     user_id: str
+    rights: bool = True
+    """Roles or the active flag may have changed; False: only tokens and other credentials."""
 
 
 class RightsChanged(Frozen):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from hubbub.contracts.base import Event
-from hubbub.ids import RoomId, UserId
+from hubbub.contracts.documents import JsonValue
+from hubbub.ids import RoomId, UserId, random_id
 
 
 class MembershipChanged(Event, name="membership.changed"):
@@ -30,6 +34,26 @@ class UserChanged(Event, name="user.changed"):
     deleted: bool = False
 
 
+class UserIdentityChanged(Event, name="user.identity-changed"):
+    """Who a user is to others changed: the name, the username, whether the account is active,
+    whether there is one at all.
+
+    Rare, and told to durable listeners: copies of names follow it.
+    """
+
+    user_id: UserId
+    deleted: bool = False
+
+
+class FilesOrphaned(Event, name="files.orphaned"):
+    """Uploaded files whose message is gone: whoever keeps them may delete them.
+
+    Told by messaging, at least once each, to a durable listener. An id may be unknown.
+    """
+
+    file_ids: list[str]
+
+
 class RolesChanged(Event, name="roles.changed"):
     """A role document changed."""
 
@@ -42,3 +66,25 @@ class SettingsChanged(Event, name="settings.changed"):
     """A setting changed."""
 
     setting_id: str
+
+
+class Audited(Event, name="audit.happened"):
+    """Somebody did something that an administrator may have to account for later.
+
+    Any service tells it, with `bus.publish`, after the deed; the account service listens durably
+    and writes it down. Who asked from where travels with the request. Never secrets: whoever
+    tells of a secret setting says that it changed, not what it is.
+    """
+
+    id: str = Field(default_factory=random_id)
+    """Told twice, written once."""
+    at: datetime
+    actor: UserId | None
+    """Who did it; None: nobody who is signed in, or the server itself."""
+    action: str = Field(pattern=r"^[a-z]+(\.[a-z-]+)+$")
+    """What: `setting.changed`, `role.given`, `room.deleted`, …"""
+    target: str
+    """To what or whom: an id."""
+    result: Literal["ok", "refused"] = "ok"
+    details: dict[str, JsonValue] = Field(default={})
+    """What else is worth knowing, such as `old` and `new`."""

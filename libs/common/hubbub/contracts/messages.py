@@ -12,6 +12,9 @@ from hubbub.contracts.documents import Document, Frozen, Identifier, JsonValue, 
 from hubbub.errors import BadRequest, Conflict, NotAllowed, NotFound
 from hubbub.ids import MessageId, RoomId, UserId
 
+MUTED = "You_have_been_muted"
+"""The code of refusals because the caller is muted in the room."""
+
 
 class MessageNotFound(NotFound):
     default_code = "error-message-not-found"
@@ -62,6 +65,8 @@ class NewMessage(Frozen):
     emoji: Text | None = None
     groupable: bool | None = None
     custom_fields: dict[str, Any] | None = Field(default=None, alias="customFields")
+    parse_urls: bool = Field(default=True, alias="parseUrls")
+    """Whether links in the text are listed in `urls`."""
 
 
 class MessageEdit(Frozen):
@@ -89,14 +94,6 @@ class Surroundings(Frozen):
     messages: list[Document]
     more_before: bool
     more_after: bool
-
-
-class Synchronized(Frozen):
-    """What happened in a room since a date."""
-
-    updated: list[Document]
-    deleted: list[Document]
-    """`{"_id", "_deletedAt"}` each."""
 
 
 class MessageActions(Contract, Protocol):
@@ -143,13 +140,22 @@ class MessageActions(Contract, Protocol):
 
     @action(idempotent=True)
     async def set_reaction(
-        self,
-        user_id: UserId,
-        reaction: str,
-        message_id: MessageId,
-        should_react: bool | None = None,
+        self, user_id: UserId, reaction: str, message_id: MessageId, should_react: bool
     ) -> Document:
-        """Add or remove a reaction, or toggle it without `should_react`; the message after it."""
+        """Add or remove a reaction; the message after it.
+
+        Raises: MessageNotFound; NotAllowed; BadRequest.
+        """
+        ...
+
+    @action()
+    async def toggle_reaction(
+        self, user_id: UserId, reaction: str, message_id: MessageId
+    ) -> Document:
+        """Add a reaction, or remove it where it is; the message after it. Never repeated.
+
+        Raises: as `set_reaction`.
+        """
         ...
 
     @action(idempotent=True)
@@ -184,16 +190,6 @@ class MessageActions(Contract, Protocol):
         ...
 
     @action(idempotent=True)
-    async def missed_messages(
-        self, user_id: UserId, room_id: RoomId, start: datetime
-    ) -> list[Document]:
-        """Messages sent or edited since `start`, at most 500, oldest first.
-
-        Looks back ten seconds further: clients store by `_id`. Raises: InvalidRoom; NotAllowed.
-        """
-        ...
-
-    @action(idempotent=True)
     async def surrounding_messages(
         self,
         user_id: UserId,
@@ -212,14 +208,4 @@ class MessageActions(Contract, Protocol):
     @action(idempotent=True)
     async def read_thread(self, user_id: UserId, thread_id: MessageId) -> None:
         """The replies of a thread have been seen. Without a membership: no effect."""
-        ...
-
-    @action(idempotent=True)
-    async def threads(self, user_id: UserId, room_id: RoomId, paging: Paging) -> Page:
-        """Messages of the room that have replies, latest activity first."""
-        ...
-
-    @action(idempotent=True)
-    async def synchronize(self, user_id: UserId, room_id: RoomId, since: datetime) -> Synchronized:
-        """Messages changed and messages deleted since `since`, looking back ten seconds further."""
         ...

@@ -44,6 +44,16 @@ class Messaging(
         ...
 
     @action(idempotent=True)
-    async def statistics(self) -> Document:
-        """Counts of users, rooms and messages."""
+    async def statistics(self, refresh: bool = False) -> Document:
+        """Counts of users, rooms and messages, as of now.
+
+        Args:
+            refresh: also replace the day's record in `list_statistics`.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def list_statistics(self, paging: Paging) -> Page:
+        """Records of `statistics`, one per day on which the server ran, newest first; sortable by
+        `createdAt`."""
         ...

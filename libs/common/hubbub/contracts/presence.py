@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from pydantic import Field
+
 from hubbub.contracts.base import Contract, Event, action
-from hubbub.contracts.documents import Frozen
-from hubbub.errors import BadRequest
+from hubbub.contracts.documents import Document, Frozen, Identifier, Page, Paging, Text
+from hubbub.errors import BadRequest, NotFound
 from hubbub.ids import UserId
 
 INSTANCES_BUCKET = "hubbub_presence_instances"
@@ -30,6 +33,21 @@ STATUS_CODES = {Status.OFFLINE: 0, Status.ONLINE: 1, Status.AWAY: 2, Status.BUSY
 
 class UnknownStatus(BadRequest):
     default_code = "error-invalid-status"
+
+
+class CustomStatusNotFound(NotFound):
+    default_code = "Custom_User_Status_Error_Invalid_User_Status"
+
+
+class CustomStatusNameTaken(BadRequest):
+    default_code = "Custom_User_Status_Error_Name_Already_In_Use"
+
+
+class CustomStatus(Frozen):
+    """A status text that the workspace offers to everybody, with the status it stands for."""
+
+    name: Text = Field(min_length=1, max_length=120)
+    status_type: Status = Status.ONLINE
 
 
 class ConnectionRecord(Frozen):
@@ -126,6 +144,39 @@ class Presence(Contract, Protocol, name="presence"):
     @action(idempotent=True)
     async def everybody_present(self) -> list[UserPresence]:
         """All users who are not offline (≤ 5,000)."""
+        ...
+
+    @action(idempotent=True)
+    async def changed_since(self, moment: datetime) -> list[UserPresence]:
+        """Users whose visible status or text changed after `moment`, offline ones included
+        (≤ 5,000)."""
+        ...
+
+    @action(idempotent=True)
+    async def custom_statuses(
+        self, paging: Paging, status_id: Identifier | None = None, name: Text | None = None
+    ) -> Page:
+        """Statuses that the workspace offers, by name: `{"_id", "name", "statusType",
+        "_updatedAt"}`."""
+        ...
+
+    @action()
+    async def create_custom_status(self, user_id: UserId, status: CustomStatus) -> Document:
+        """Offer a status. Raises: NotAllowed: `user_id` lacks `manage-user-status`;
+        CustomStatusNameTaken."""
+        ...
+
+    @action(idempotent=True)
+    async def update_custom_status(
+        self, user_id: UserId, status_id: Identifier, status: CustomStatus
+    ) -> Document:
+        """Change an offered status. Raises: NotAllowed; CustomStatusNotFound;
+        CustomStatusNameTaken."""
+        ...
+
+    @action(idempotent=True)
+    async def delete_custom_status(self, user_id: UserId, status_id: Identifier) -> None:
+        """Offer a status no longer. Raises: NotAllowed; CustomStatusNotFound."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from pydantic import ConfigDict, Field
 
 from hubbub.contracts.base import Contract, action
-from hubbub.contracts.documents import Changes, Document, Frozen, Identifier, Page, Paging, Text
+from hubbub.contracts.documents import Changes, Document, Frozen, Page, Paging, Text
 from hubbub.errors import BadRequest, NotAllowed, NotFound
 from hubbub.ids import RoomId, UserId
 
@@ -86,9 +86,12 @@ class RoomActions(Contract, Protocol):
         ...
 
     @action(idempotent=True, timeout=10.0)
-    async def create_direct(self, user_id: UserId, usernames: list[str]) -> Document:
+    async def create_direct(
+        self, user_id: UserId, usernames: list[str], exclude_self: bool = False
+    ) -> Document:
         """The direct room of the caller and `usernames`, made if need be.
 
+        With `exclude_self` it is one of others alone, which needs `view-room-administration`.
         The room document with `rid` and `t` beside `_id`. Raises: UserNotFound; NotAllowed;
         BadRequest: too many members.
         """
@@ -154,8 +157,10 @@ class RoomActions(Contract, Protocol):
     async def erase_room(self, user_id: UserId, room_id: RoomId) -> None:
         """Delete a room with its memberships and messages.
 
-        Raises: InvalidRoom; NotAllowed: no `delete-c`, `delete-p` or `delete-d`, or the room
-        `GENERAL`.
+        The room is gone when it returns; of what was in it, a lot may take longer.
+
+        Raises: InvalidRoom: none, or none that the caller may see; NotAllowed: no `delete-c`,
+        `delete-p` or `delete-d`, or the room `GENERAL`.
         """
         ...
 
@@ -167,10 +172,13 @@ class RoomActions(Contract, Protocol):
 
         Keys: `roomName`, `roomTopic`, `roomAnnouncement`, `roomDescription`, `roomType`,
         `readOnly`, `reactWhenReadOnly`, `systemMessages`, `default`, `joinCode`,
-        `roomCustomFields`, `archived`. One system message per change that has one.
+        `roomCustomFields`, `archived`, `encrypted` (a flag, nothing is encrypted). One system
+        message per change that has one. The texts and `encrypted` of a direct room can be
+        changed by whoever is in it.
 
-        Raises: InvalidRoom; NotAllowed; DuplicateRoomName; InvalidRoomName;
-        BadRequest: `error-invalid-settings`: an unknown key or a value of a wrong type.
+        Raises: InvalidRoom: none, or none that the caller may see or change; NotAllowed;
+        DuplicateRoomName; InvalidRoomName; BadRequest: `error-invalid-settings`: an unknown key
+        or a value of a wrong type.
         """
         ...
 
@@ -248,8 +256,13 @@ class RoomActions(Contract, Protocol):
         paging: Paging,
         name_filter: str | None = None,
         online_only: bool = False,
+        statuses: list[str] | None = None,
     ) -> Page:
         """`{"_id", "username", "name", "status", …}` per member, by username.
+
+        Args:
+            name_filter: only those whose username or name holds this text, literally.
+            statuses: only those with one of these statuses.
 
         Raises: RoomNotFound; NotAllowed.
         """
@@ -264,10 +277,15 @@ class RoomActions(Contract, Protocol):
     async def find_users_and_rooms(
         self,
         user_id: UserId,
-        text: Identifier,
+        text: Text,
         users: bool = True,
         rooms: bool = True,
         except_usernames: list[str] | None = None,
+        room_id: str | None = None,
     ) -> dict[str, list[Document]]:
-        """Up to five users and five rooms whose name starts with or holds `text`, literally."""
+        """Up to five users and five rooms whose name starts with or holds `text`, literally.
+
+        Users who are members of `room_id`, if the caller may see that room, come first; of them
+        some are found even by an empty text, which finds nothing else.
+        """
         ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SettingValue = str | int | bool
+SettingValue = str | int | bool | list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,29 +18,58 @@ class Setting:
 
     id: str
     value: SettingValue
-    type: Literal["boolean", "int", "string", "select"]
+    type: Literal["boolean", "int", "string", "select", "multiSelect"]
     public: bool = True
     group: str = "General"
+    choices: tuple[str, ...] = ()
+    """What a `select` may be, or a `multiSelect` hold."""
+    least: int = 0
+    """The smallest number that is allowed."""
+    read_only: bool = False
+    """It states a fact about the server, or a feature that is not there; nobody changes it."""
 
 
 def _setting(
-    group: str, id_: str, value: SettingValue, *, public: bool = True, select: bool = False
+    group: str,
+    id_: str,
+    value: SettingValue,
+    *,
+    public: bool = True,
+    select: str = "",
+    least: int = 0,
+    read_only: bool = False,
 ) -> Setting:
+    choices = tuple(select.split())
+    kind: Literal["boolean", "int", "string", "select", "multiSelect"]
     match value:
         case bool():
-            return Setting(id_, value, "boolean", public, group)
+            kind = "boolean"
         case int():
-            return Setting(id_, value, "int", public, group)
+            kind = "int"
         case str():
-            return Setting(id_, value, "select" if select else "string", public, group)
+            kind = "select" if choices else "string"
+        case list():
+            kind = "multiSelect"
+    return Setting(id_, value, kind, public, group, choices, least, read_only)
 
+
+_HIDEABLE = (
+    "uj ujt ul ult ru au added-user-to-team removed-user-from-team mute_unmute r wm rm ut"
+    " room_changed_avatar room_changed_privacy room_changed_topic room_changed_announcement"
+    " room_changed_description room-archived room-unarchived room-set-read-only"
+    " room-removed-read-only room-allowed-reacting room-disallowed-reacting"
+    " subscription-role-added subscription-role-removed message_pinned discussion-created"
+)
+"""System messages that a workspace or a room may leave out."""
 
 SETTINGS: dict[str, Setting] = {
     setting.id: setting
     for setting in (
         _setting("Accounts", "Accounts_AllowAnonymousRead", False),
-        _setting("Accounts", "Accounts_AllowAnonymousWrite", False),
-        _setting("Accounts", "Accounts_RegistrationForm", "Public", select=True),
+        _setting("Accounts", "Accounts_AllowAnonymousWrite", False, read_only=True),
+        _setting(
+            "Accounts", "Accounts_RegistrationForm", "Public", select="Public Disabled Secret_URL"
+        ),
         _setting("Accounts", "Accounts_AllowUserStatusMessageChange", True),
         _setting("Accounts", "Accounts_AllowInvisibleStatusOption", True),
         _setting("Accounts", "Accounts_AllowUsernameChange", True),
@@ -49,31 +78,43 @@ SETTINGS: dict[str, Setting] = {
         _setting("Accounts", "Accounts_AllowPasswordChange", True),
         _setting("Accounts", "Accounts_AllowUserProfileChange", True),
         _setting("Accounts", "Accounts_AllowDeleteOwnAccount", False),
-        _setting("Accounts", "Accounts_LoginExpiration", 90),
+        _setting("Accounts", "Accounts_LoginExpiration", 90, least=1),
         _setting("Accounts", "Accounts_EmailVerification", False),
         _setting("Accounts", "Accounts_ManuallyApproveNewUsers", False, public=False),
-        _setting("Accounts", "Accounts_Password_Policy_Enabled", False),
+        _setting("Accounts", "Accounts_Password_Policy_Enabled", False, read_only=True),
         _setting("Accounts", "Accounts_Default_User_Preferences_idleTimeLimit", 300),
         _setting("Accounts", "Accounts_Default_User_Preferences_enableAutoAway", True),
         _setting("Accounts", "Accounts_TwoFactorAuthentication_Enabled", True),
+        _setting(
+            "Accounts", "Accounts_TwoFactorAuthentication_By_Email_Enabled", False, read_only=True
+        ),
+        _setting("Accounts", "Accounts_TwoFactorAuthentication_Enforce_Password_Fallback", False),
+        _setting("Accounts", "Accounts_TwoFactorAuthentication_RememberFor", 1800, public=False),
+        _setting("Accounts", "Accounts_RegistrationForm_SecretURL", "", public=False),
         _setting("Accounts", "Accounts_ShowFormLogin", True),
         _setting("Accounts", "Accounts_PasswordReset", True),
         _setting("General", "Site_Name", "Hubbub"),
         _setting("General", "Site_Url", "http://127.0.0.1:3000"),
         _setting("General", "Language", "en"),
-        _setting("General", "uniqueID", ""),
+        _setting("General", "uniqueID", "", read_only=True),
         _setting("General", "UI_Use_Real_Name", False),
         _setting("General", "UI_Allow_room_names_with_special_chars", False),
         _setting("General", "UTF8_Channel_Names_Validation", "[0-9a-zA-Z-_.]+"),
         _setting("General", "UTF8_User_Names_Validation", "[0-9a-zA-Z-_.]+"),
         _setting("General", "Favorite_Rooms", True),
-        _setting("General", "Unread_Count", "user_and_group_mentions_only", select=True),
-        _setting("General", "Unread_Count_DM", "all_messages", select=True),
-        _setting("General", "API_Default_Count", 50),
-        _setting("General", "API_Upper_Count_Limit", 100),
+        _setting(
+            "General",
+            "Unread_Count",
+            "user_and_group_mentions_only",
+            select="all_messages user_mentions_only group_mentions_only"
+            " user_and_group_mentions_only",
+        ),
+        _setting("General", "Unread_Count_DM", "all_messages", select="all_messages mentions_only"),
+        _setting("General", "API_Default_Count", 50, least=1),
+        _setting("General", "API_Upper_Count_Limit", 100, least=1),
         _setting("General", "API_Allow_Infinite_Count", True),
-        _setting("General", "API_Use_REST_For_DDP_Calls", False),
-        _setting("General", "DirectMesssage_maxUsers", 8),
+        _setting("General", "API_Use_REST_For_DDP_Calls", True),
+        _setting("General", "DirectMesssage_maxUsers", 8, least=1),
         _setting("Message", "Message_AllowEditing", True),
         _setting("Message", "Message_AllowEditing_BlockEditInMinutes", 0),
         _setting("Message", "Message_AllowDeleting", True),
@@ -81,7 +122,7 @@ SETTINGS: dict[str, Setting] = {
         _setting("Message", "Message_AllowPinning", True),
         _setting("Message", "Message_AllowStarring", True),
         _setting("Message", "Message_KeepHistory", False),
-        _setting("Message", "Message_MaxAllowedSize", 5000),
+        _setting("Message", "Message_MaxAllowedSize", 5000, least=1),
         _setting("Message", "Message_ShowDeletedStatus", False),
         _setting("Message", "Message_ShowEditedStatus", True),
         _setting("Message", "Message_GroupingPeriod", 300),
@@ -90,9 +131,39 @@ SETTINGS: dict[str, Setting] = {
         _setting("Message", "Threads_enabled", True),
         _setting("Presence", "Presence_broadcast_disabled", False),
         _setting("FileUpload", "FileUpload_Enabled", True),
-        _setting("FileUpload", "FileUpload_MaxFileSize", 104857600),
-        _setting("E2E", "E2E_Enable", False),
-        _setting("Push", "Push_enable", False),
+        _setting("FileUpload", "FileUpload_MaxFileSize", 104857600, least=-1),
+        _setting("E2E", "E2E_Enable", False, read_only=True),
+        _setting("Push", "Push_enable", False, read_only=True),
+        _setting("Message", "Hide_System_Messages", [], select=_HIDEABLE),
+        _setting("General", "API_Enable_Rate_Limiter", True, public=False),
+        _setting(
+            "General", "API_Enable_Rate_Limiter_Limit_Calls_Default", 10, public=False, least=1
+        ),
+        _setting(
+            "General",
+            "API_Enable_Rate_Limiter_Limit_Time_Default",
+            60_000,
+            public=False,
+            least=1000,
+        ),
+        _setting("General", "API_Enable_CORS", False, public=False),
+        _setting("General", "API_CORS_Origin", "*", public=False),
+        _setting("General", "API_User_Limit", 500, public=False, least=1),
+        _setting("General", "API_Enable_Direct_Message_History_EndPoint", False, public=False),
+        _setting("General", "Show_Setup_Wizard", "completed", select="completed", read_only=True),
+        _setting("Accounts", "Accounts_AllowUserAvatarChange", True),
+        _setting("Accounts", "Accounts_AvatarBlockUnauthenticatedAccess", False),
+        _setting("Message", "Message_Read_Receipt_Store_Users", False, read_only=True),
+        _setting("Message", "Message_ErasureType", "Delete", select="Delete Unlink Keep"),
+        _setting("Discussion", "Discussion_enabled", True),
+        _setting("FileUpload", "FileUpload_MediaTypeWhiteList", ""),
+        _setting("FileUpload", "FileUpload_MediaTypeBlackList", ""),
+        # Clients ask for these and would offer what a missing one cannot deny.
+        _setting("LDAP", "LDAP_Enable", False, read_only=True),
+        _setting("CAS", "CAS_enabled", False, read_only=True),
+        _setting("CROWD", "CROWD_Enable", False, read_only=True),
+        _setting("VideoConference", "Jitsi_Enabled", False, read_only=True),
+        _setting("Omnichannel", "Livechat_enabled", False, read_only=True),
     )
 }
 
@@ -102,7 +173,7 @@ _SUBSCRIPTIONS = "Subscriptions"
 ROLES: dict[str, tuple[str, str]] = {
     "admin": (_USERS, "Admin"),
     "user": (_USERS, ""),
-    "bot": (_USERS, ""),
+    "bot": (_USERS, "Bot"),
     "app": (_USERS, ""),
     "guest": (_USERS, ""),
     "anonymous": (_USERS, ""),
@@ -128,7 +199,7 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         ("delete-d", "admin"),
         ("leave-c leave-p", "admin user bot anonymous app"),
         ("edit-room add-user-to-joined-room remove-user mute-user ban-user", _ROOM_STAFF),
-        ("add-user-to-any-c-room kick-user-from-any-c-room", "admin"),
+        ("add-user-to-any-c-room kick-user-from-any-c-room add-all-to-room", "admin"),
         ("add-user-to-any-p-room kick-user-from-any-p-room", ""),
         ("archive-room", "admin owner"),
         ("unarchive-room", "admin"),
@@ -158,10 +229,14 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
             "admin",
         ),
         ("create-personal-access-tokens", "admin user"),
+        ("user-generate-access-token", "admin"),
         ("view-outside-room", "admin owner moderator user"),
         ("start-discussion", "admin user guest app"),
         ("mobile-upload-file", "user admin"),
+        ("edit-other-user-avatar manage-emoji", "admin"),
         ("create-invite-links", "admin owner moderator"),
+        ("view-moderation-console manage-moderation-actions", "admin"),
+        ("manage-user-status test-push-notifications", "admin"),
     )
     for permission in names.split()
 }
@@ -172,6 +247,9 @@ GENERAL_ROOM_NAME = "general"
 
 BOT_USER_ID = "rocket.cat"
 """The built-in bot; clients test for this id and username."""
+
+REMOVED_USER = "Removed User"
+"""What messages are signed with that became the bot's when their author's account went."""
 
 PUBLISHED_ROOM_FIELDS = frozenset(
     "_id name fname t cl u lm teamId teamMain topic announcement announcementDetails muted unmuted"
@@ -192,7 +270,7 @@ PUBLISHED_SUBSCRIPTION_FIELDS = frozenset(
 """Fields of a membership that leave the server."""
 
 INTERNAL_MESSAGE_FIELDS = frozenset(
-    "_hidden parent imported token federation tokens html seq starred".split()
+    "_hidden parent imported token federation tokens html seq starred pinNotice".split()
 )
 """Fields of a message that never leave in a shared frame; `starred` would tell who starred."""
 
