@@ -83,7 +83,9 @@ class _Connection(RequestHandler):
         super().data_received(data)
         if self._request_count != before:
             self._headers_complete()
-        elif self._current_request is None and not self._messages:
+        elif data and self._waiter is not None:
+            # It waits for a request, so this is the beginning of one. At other times it is part
+            # of a body: of a request that is about to be handled, is handled, or was refused.
             self._expect_headers()
 
     def connection_lost(self, exc: BaseException | None) -> None:

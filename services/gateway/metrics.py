@@ -35,6 +35,9 @@ class GatewayMetrics:
             ["via"],
             registry=registry,
         )
+        self._uploaded = Counter(
+            "hubbub_uploads_bytes_total", "Bytes of files that were stored.", registry=registry
+        )
         self._bad_input = Counter(
             "hubbub_http_bad_input_total",
             "Requests that could not be understood, by what was wrong with them.",
@@ -51,6 +54,10 @@ class GatewayMetrics:
     def message_sent(self) -> None:
         """Count a message that came by REST."""
         self._sent.labels("rest").inc()
+
+    def uploaded(self, size: int) -> None:
+        """Count a file of `size` bytes."""
+        self._uploaded.inc(size)
 
     def bad_input(self, kind: str) -> None:
         """Count a request that was refused before it reached an endpoint."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,22 +13,27 @@ from hubbub.bus import Bus
 from hubbub.contracts.account import Account
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.messaging import Messaging
+from hubbub.contracts.pictures import Pictures
 from hubbub.contracts.presence import Presence
+from hubbub.contracts.push import Push
 from hubbub.doors.methods import Services
-from hubbub.errors import HubbubError
+from hubbub.ids import random_id
+from hubbub.mongo import Database
 from hubbub.runtime import Process
-from hubbub.settings import load
+from hubbub.settings import SiteSettings, load
 from hubbub.telemetry.log import get_logger
+from services.gateway.files.shelves import Shelves, kept
 from services.gateway.http import HttpServer
 from services.gateway.landing import health, landing_page
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.rest.application import Application
 from services.gateway.rest.authentication import Authentication
 from services.gateway.rest.call import Door
-from services.gateway.rest.endpoints import table
-from services.gateway.rest.rate_limit import TELL_INTERVAL, RateLimit
+from services.gateway.rest.endpoints import everything
+from services.gateway.rest.rate_limit import RateLimit, RateRule
 from services.gateway.rest.workspace import Workspace
 from services.gateway.settings import GatewaySettings
+from services.gateway.store.rates import MongoRateStore
 
 log = get_logger(__name__)
 
@@ -50,12 +54,12 @@ class Gateway:
 async def run(process: Process) -> None:
     """Serve HTTP until the process is asked to stop, then finish what is being answered."""
     settings = load(GatewaySettings)
-    async with process.bus() as bus:
+    async with process.mongo() as database, process.bus() as bus:
         async with serving(
             bus,
             settings,
             process.registry,
-            instance=process.instance,
+            database=database,
             connected=lambda: bus.connected,
         ) as gateway:
             # Events may have been missed while the connection was away.
@@ -75,78 +79,85 @@ async def serving(
     settings: GatewaySettings,
     registry: CollectorRegistry,
     *,
-    instance: str = _NAME,
+    database: Database | None = None,
     connected: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Gateway]:
-    """Listen while the context lasts; at its end running requests get time to finish."""
+    """Listen while the context lasts; at its end running requests get time to finish.
+
+    Args:
+        database: what all gateways share; None: this one counts calls alone and keeps no files.
+        connected: whether the bus is there.
+    """
     metrics = GatewayMetrics(registry)
     services = Services(
         account=bus.proxy(Account),
         authorization=bus.proxy(Authorization),
         messaging=bus.proxy(Messaging),
+        pictures=bus.proxy(Pictures),
         presence=bus.proxy(Presence),
+        push=bus.proxy(Push),
     )
     authentication = Authentication(
         services.account, ttl=settings.token_cache_ttl, size=settings.token_cache_size
     )
-    workspace = Workspace(services.messaging)
-    limit = _limit(settings, instance)
-    for listener in filter(None, (authentication, workspace, limit)):
+    workspace = Workspace(
+        services.messaging, cors_origin=settings.cors_origin, rate_rule=_rate_rule(settings)
+    )
+    limit = await _limit(settings, database)
+    for listener in (authentication, workspace):
         await bus.listen(listener, service=_NAME)
-    application = Application(
-        table(), Door(services, authentication, workspace, metrics, settings), limit
-    )
+    async with _files(database, bus, settings) as shelves:
+        door = Door(services, authentication, workspace, metrics, settings, shelves)
+        application = Application(everything(), door, limit)
 
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        if request.path == "/" and request.method in ("GET", "HEAD"):
-            return landing_page()
-        if request.path == "/health":
-            return health(connected=connected())
-        return await application.handle(request)
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            if request.path == "/" and request.method in ("GET", "HEAD"):
+                return landing_page()
+            if request.path == "/health":
+                return health(connected=connected())
+            return await application.handle(request)
 
-    server = HttpServer(
-        handle,
-        header_timeout=settings.header_timeout,
-        max_half_open=settings.max_half_open,
-        keepalive_timeout=settings.keepalive_timeout,
-        on_bad_input=metrics.bad_input,
-    )
-    runner = web.ServerRunner(server, shutdown_timeout=settings.shutdown_timeout)
-    await runner.setup()
-    telling = asyncio.create_task(_tell_counts(bus, limit), name="tell_counts") if limit else None
-    try:
-        await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()
-        yield Gateway(_port_of(runner), server, authentication, workspace)
-    finally:
-        await runner.cleanup()
-        if telling is not None:
-            telling.cancel()
-            await asyncio.wait([telling])
+        server = HttpServer(
+            handle,
+            header_timeout=settings.header_timeout,
+            max_half_open=settings.max_half_open,
+            keepalive_timeout=settings.keepalive_timeout,
+            on_bad_input=metrics.bad_input,
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=settings.shutdown_timeout)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, settings.host, settings.port, reuse_address=True).start()
+            yield Gateway(_port_of(runner), server, authentication, workspace)
+        finally:
+            await runner.cleanup()
 
 
-def _limit(settings: GatewaySettings, instance: str) -> RateLimit | None:
+@asynccontextmanager
+async def _files(
+    database: Database | None, bus: Bus, settings: GatewaySettings
+) -> AsyncIterator[Shelves | None]:
+    if database is None:
+        yield None
+        return
+    async with kept(database, bus, settings, load(SiteSettings), holder=random_id()) as shelves:
+        yield shelves
+
+
+async def _limit(settings: GatewaySettings, database: Database | None) -> RateLimit | None:
     if not settings.rate_limit:
         return None
-    return RateLimit(
-        calls=settings.rate_limit_calls,
-        window=settings.rate_limit_window,
-        entries=settings.rate_limit_addresses,
-        instance=instance,
-    )
+    counters = None
+    if database is not None:
+        counters = MongoRateStore(database)
+        await counters.prepare()
+    return RateLimit(entries=settings.rate_limit_addresses, counters=counters)
 
 
-async def _tell_counts(bus: Bus, limit: RateLimit) -> None:
-    """Tell the other gateways what was counted here, until cancelled."""
-    while True:
-        await asyncio.sleep(TELL_INTERVAL)
-        event = limit.take_untold()
-        if event is None:
-            continue
-        try:
-            await bus.publish(event)
-        except HubbubError as error:
-            # The bus is away: the limit holds per process until it is back.
-            log.warning("counts_not_told", reason=error.reason)
+def _rate_rule(settings: GatewaySettings) -> RateRule | None:
+    if settings.rate_limit_calls is None:
+        return None
+    return RateRule(settings.rate_limit_calls, settings.rate_limit_window)
 
 
 def _port_of(runner: web.ServerRunner) -> int:

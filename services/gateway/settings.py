@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from hubbub.settings import Settings
@@ -33,6 +33,23 @@ class GatewaySettings(Settings):
     """Bytes per second that a body must arrive with, beside `body_grace`."""
     body_grace: float = Field(default=10.0, gt=0)
     """Seconds a body may take whatever its size."""
+    max_file_bytes: int = Field(default=1_073_741_824, ge=1024)
+    """Bytes of a file at most, whatever the workspace's setting says: -1 there means this."""
+    min_upload_rate: float = Field(default=8192.0, gt=0)
+    """Bytes per second that a file must arrive with, beside `upload_grace`."""
+    upload_grace: float = Field(default=20.0, gt=0)
+    """Seconds an upload may take whatever its size."""
+    upload_timeout: float = Field(default=3600.0, gt=0)
+    """Seconds after which an upload is given up, however well it goes."""
+    max_uploads: int = Field(default=64, ge=1)
+    """Uploads at the same time; each holds about half a megabyte. Further ones are refused as
+    unavailable."""
+    download_stall: float = Field(default=30.0, gt=0)
+    """Seconds a client may take for the next 255 KiB of a file before its connection is cut."""
+    unsent_hours: float = Field(default=24.0, gt=0)
+    """Hours an uploaded file is kept that no message carries."""
+    file_cleaning_interval: float = Field(default=600.0, gt=0)
+    """Seconds between two removals of such files."""
     max_half_open: int = Field(default=1000, ge=1)
     """Connections whose headers are not complete; further ones are closed at once."""
     keepalive_timeout: float = Field(default=75.0, gt=0)
@@ -47,15 +64,13 @@ class GatewaySettings(Settings):
     """Tokens remembered."""
     rate_limit: bool = False
     """Limit calls per address and endpoint. Off suits a laptop; production switches it on."""
-    rate_limit_calls: int = Field(default=10, ge=1)
-    """Calls of one endpoint from one address within the window."""
+    rate_limit_calls: int | None = Field(default=None, ge=1)
+    """Calls of one endpoint from one address within the window. Not set: as the workspace's
+    settings say, 10 in a new one; administrators may switch the limit off there."""
     rate_limit_window: float = Field(default=60.0, gt=0)
-    """Seconds of the window."""
+    """Seconds of the window, where `rate_limit_calls` is set."""
     rate_limit_addresses: int = Field(default=100_000, ge=1)
     """Pairs of address and endpoint that are counted; the oldest are forgotten first."""
-    token_secret: SecretStr = Field(
-        default=SecretStr(""), validation_alias="HUBBUB_ACCOUNT_TOKEN_SECRET"
-    )
-    """Who knows it may sign in as anybody, without a password. Empty: administrators may."""
     cors_origin: str = ""
-    """Origins whose pages may call the API: `*` or a comma list. Empty: none."""
+    """Origins whose pages may call the API: `*` or a comma list. Empty: as the workspace's settings
+    say, none in a new one."""

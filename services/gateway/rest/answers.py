@@ -19,6 +19,7 @@ from hubbub.errors import (
     HubbubError,
     Internal,
     Invalid,
+    LacksPermission,
     RateLimited,
     Timeout,
     TooLarge,
@@ -58,6 +59,16 @@ class Answer:
         Raises: TypeError: a value that JSON cannot carry.
         """
         return orjson.dumps(ejson.to_iso(self.body), option=orjson.OPT_NON_STR_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(Answer):
+    """An answer whose body is JSON bytes already."""
+
+    def encoded(self) -> bytes:
+        """The body as it is."""
+        found: bytes = self.body
+        return found
 
 
 class PlainRefusal(HubbubError):
@@ -152,7 +163,7 @@ def refusal(error: HubbubError) -> Answer:
         case BadRequest(code=400):
             # What realtime clients know as `Match failed`.
             return _coded(InvalidParams(str(error.details.get("problem", "must be valid"))), 400)
-        case Forbidden() | TooLarge():
+        case Forbidden() | LacksPermission() | TooLarge():
             return _coded(error, error.status)
         case _ if isinstance(error, Internal) or error.status >= 500:
             return failure()

@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -17,10 +17,11 @@ from hubbub.contracts.account import Identity
 from hubbub.errors import BadRequest, HubbubError, Internal, RateLimited, Unauthenticated
 from hubbub.telemetry.log import get_logger
 from hubbub.telemetry.sparing import Sparing
-from services.gateway.rest import answers
+from services.gateway.rest import answers, forms
 from services.gateway.rest.answers import Answer
 from services.gateway.rest.call import Call, Door
 from services.gateway.rest.cors import Cors
+from services.gateway.rest.forms import InMemory
 from services.gateway.rest.rate_limit import RateLimit
 from services.gateway.rest.requests import Parameters, parse_body, parse_query
 from services.gateway.rest.router import Endpoint, Table, WrongMethod
@@ -31,6 +32,7 @@ _refused = Sparing(log, "refused")
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LONGEST_AGENT: Final = 200  # characters of what a client calls itself
 _BYPASS: Final = "api-bypass-rate-limit"
 UNKNOWN_ROUTE: Final = "unknown"
 
@@ -39,7 +41,9 @@ UNKNOWN_ROUTE: Final = "unknown"
 class _Seen:
     """What is known of a request while it is answered."""
 
+    request_id: str
     route: str = UNKNOWN_ROUTE
+    cors: Cors = field(default_factory=lambda: Cors(""))
     limit_headers: Mapping[str, str] | None = None
 
 
@@ -51,13 +55,12 @@ class Application:
         self._door = door
         self._settings = door.settings
         self._limit = limit
-        self._cors = Cors(door.settings.cors_origin)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to one request."""
         began = time.perf_counter()
         request_id = _request_id(request)
-        seen = _Seen()
+        seen = _Seen(request_id)
         with self._door.metrics.inflight.track_inprogress(), call_context(request_id=request_id):
             answer = await self._answer(request, request_id, seen)
             response = self._written(request, answer, request_id, seen)
@@ -66,10 +69,12 @@ class Application:
         )
         return response
 
-    async def _answer(self, request: web.BaseRequest, request_id: str, seen: _Seen) -> Answer:
+    async def _answer(
+        self, request: web.BaseRequest, request_id: str, seen: _Seen
+    ) -> Answer | web.StreamResponse:
         try:
-            async with asyncio.timeout(self._settings.request_timeout):
-                return await self._endpoint_answer(request, seen)
+            async with asyncio.timeout(self._settings.request_timeout) as patience:
+                return await self._endpoint_answer(request, seen, patience)
         except BadTransport as error:
             self._door.metrics.bad_input(error.code)
             _refused(route=seen.route, req=request_id, reason=error.code)
@@ -90,12 +95,15 @@ class Application:
             log.exception("request_failed", route=seen.route, request_id=request_id)
             return answers.failure()
 
-    async def _endpoint_answer(self, request: web.BaseRequest, seen: _Seen) -> Answer:
+    async def _endpoint_answer(
+        self, request: web.BaseRequest, seen: _Seen, patience: asyncio.Timeout
+    ) -> Answer | web.StreamResponse:
         target = target_of(request)
-        if not self._cors.accepts(request.headers.get("Origin")):
+        seen.cors = await self._door.workspace.cors()
+        if not seen.cors.accepts(request.headers.get("Origin")):
             return Answer(None, status=403)
         if request.method == "OPTIONS":
-            return self._cors.preflight()
+            return seen.cors.preflight()
         endpoint = self._table.find(request.method, target.path)
         if endpoint is None:
             return answers.no_endpoint()
@@ -105,39 +113,66 @@ class Application:
         if len(target.raw_query) > self._settings.max_query_bytes:
             raise BadTransport(414, "Query string is too long", "error-query-too-long")
         address = address_of(request, self._settings.forwarded_count)
-        caller = await self._admit(endpoint, request, address, seen)
+        query = parse_query(target.raw_query)
+        caller = await self._admit(endpoint, request, query, address, seen)
         call = Call(
             door=self._door,
             caller=caller,
-            query=parse_query(target.raw_query),
-            body=await self._body(request),
+            query=query,
+            body=Parameters({}),
             headers=request.headers,
             address=address,
             rest=endpoint.rest_of(target.path),
+            request=request,
+            request_id=seen.request_id,
         )
-        with call_context(user_id=caller.user_id if caller else None):
+        patience.reschedule(None)  # reading a body has bounds of its own
+        if not endpoint.streams:
+            call = await self._with_body(call, endpoint, request)
+            now = asyncio.get_running_loop().time()
+            patience.reschedule(now + self._settings.request_timeout)
+        origin = _origin(address, request.headers.get("User-Agent", ""))
+        with call_context(user_id=caller.user_id if caller else None, origin=origin):
             if endpoint.permission is not None:
                 await call.require(endpoint.permission)
             result = await endpoint.run(call)
-        return result if isinstance(result, Answer) else answers.success(result)
+        if isinstance(result, Answer | web.StreamResponse):
+            return result
+        return answers.success(result)
+
+    async def _with_body(self, call: Call, endpoint: Endpoint, request: web.BaseRequest) -> Call:
+        upload = endpoint.upload
+        if upload is None or upload.limit is None or not forms.is_multipart(request):
+            return replace(call, body=await self._body(request))
+        file = InMemory(upload.limit)
+        fields = await call.receive(file, name=upload.field, limit=upload.limit)
+        return replace(call, body=fields, file=file if file.begun else None)
 
     async def _admit(
-        self, endpoint: Endpoint, request: web.BaseRequest, address: str, seen: _Seen
+        self,
+        endpoint: Endpoint,
+        request: web.BaseRequest,
+        query: Parameters,
+        address: str,
+        seen: _Seen,
     ) -> Identity | None:
         """Who calls, after the call was counted. Guessing tokens counts like any other call."""
         try:
-            caller = await self._identify(endpoint, request)
+            caller = await self._identify(endpoint, request, query)
         except Unauthenticated:
             await self._count(endpoint, address, None, seen)
             raise
         await self._count(endpoint, address, caller, seen)
         return caller
 
-    async def _identify(self, endpoint: Endpoint, request: web.BaseRequest) -> Identity | None:
+    async def _identify(
+        self, endpoint: Endpoint, request: web.BaseRequest, query: Parameters
+    ) -> Identity | None:
         if endpoint.access == "anonymous":
             return None
+        shown = _shown_by_browser(request, query) if endpoint.page else request.headers
         try:
-            identity = await self._door.authentication.identify(request.headers)
+            identity = await self._door.authentication.identify(shown)
         except Unauthenticated:
             if endpoint.access == "required":
                 raise
@@ -151,11 +186,18 @@ class Application:
     ) -> None:
         if self._limit is None or endpoint.calls == 0:
             return
+        rule = await self._door.workspace.rate_rule()
+        if rule is None:
+            return
         if caller is not None and await self._door.services.authorization.has_permission(
             caller.user_id, _BYPASS
         ):
             return
-        verdict = self._limit.count(address, endpoint.path, endpoint.calls)
+        if endpoint.calls is not None:
+            rule = replace(rule, calls=endpoint.calls)
+        if endpoint.window is not None:
+            rule = replace(rule, window=endpoint.window)
+        verdict = await self._limit.count(address, f"{endpoint.method} {endpoint.path}", rule)
         seen.limit_headers = verdict.headers
         if verdict.refused:
             raise RateLimited(details={"timeToReset": verdict.wait * 1000})
@@ -176,8 +218,16 @@ class Application:
             raise
 
     def _written(
-        self, request: web.BaseRequest, answer: Answer, request_id: str, seen: _Seen
-    ) -> web.Response:
+        self,
+        request: web.BaseRequest,
+        answer: Answer | web.StreamResponse,
+        request_id: str,
+        seen: _Seen,
+    ) -> web.StreamResponse:
+        if isinstance(answer, web.StreamResponse):
+            if not answer.prepared:
+                answer.headers["X-Request-Id"] = request_id
+            return answer
         try:
             body = b"" if answer.body is None else answer.encoded()
         except (TypeError, ValueError):
@@ -189,7 +239,7 @@ class Application:
             body=body,
             headers={
                 **answers.JSON_HEADERS,
-                **self._cors.headers(request.headers.get("Origin")),
+                **seen.cors.headers(request.headers.get("Origin")),
                 **(seen.limit_headers or {}),
                 **answer.headers,
                 "X-Request-Id": request_id,
@@ -198,6 +248,23 @@ class Application:
         if answer.closes:
             response.force_close()
         return response
+
+
+def _shown_by_browser(request: web.BaseRequest, query: Parameters) -> Mapping[str, str]:
+    """The two headers, or what a browser sends in their place: cookies, or part of the address."""
+    if "X-Auth-Token" in request.headers or "X-User-Id" in request.headers:
+        return request.headers
+    for source in (request.cookies, query.values):
+        token, user_id = source.get("rc_token"), source.get("rc_uid")
+        if isinstance(token, str) and isinstance(user_id, str):
+            return {"X-Auth-Token": token, "X-User-Id": user_id}
+    return {}
+
+
+def _origin(address: str, agent: str) -> str:
+    """Where a call comes from, as records of it say."""
+    plain = agent[:_LONGEST_AGENT].encode("ascii", "replace").decode()
+    return f"{address} {plain}".rstrip()
 
 
 def _request_id(request: web.BaseRequest) -> str:

@@ -44,6 +44,7 @@ class Asked(BaseModel):
         frozen=True,
         strict=True,
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
 

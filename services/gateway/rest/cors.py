@@ -16,9 +16,7 @@ _ALLOWED: Mapping[str, str] = MappingProxyType(
         "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, HEAD, PATCH",
     }
 )
-_OFF = (
-    "CORS not enabled. Go to the settings of the gateway (HUBBUB_GATEWAY_CORS_ORIGIN) to enable it."
-)
+_OFF = 'CORS not enabled. Go to "Admin > General > REST Api" (API_Enable_CORS) to enable it.'
 
 
 class Cors:
@@ -51,5 +49,7 @@ class Cors:
         if self.enabled:
             return Answer({"success": True})
         return Answer(
-            {"success": False, "error": _OFF}, status=405, headers={"Allow": "GET, HEAD, POST"}
+            {"success": False, "error": _OFF},
+            status=405,
+            headers={"Allow": "DELETE, GET, HEAD, POST, PUT"},
         )

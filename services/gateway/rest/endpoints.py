@@ -13,12 +13,16 @@ from services.gateway.rest.families import (
     configuration,
     direct,
     discussions,
+    documentation,
+    downloads,
     emoji,
+    emoji_changes,
     files,
     invites,
     login,
     members,
     method_call,
+    moderation,
     push,
     rights,
     roles,
@@ -32,12 +36,21 @@ from services.gateway.rest.families import (
     tokens,
     users,
 )
-from services.gateway.rest.router import Table
+from services.gateway.rest.router import Routes, Table
 
 
 def table() -> Table:
-    """The table of everything that is offered."""
-    families = (
+    """The table of the API."""
+    return Table(_families())
+
+
+def everything() -> Table:
+    """The API, and beside it the files and pictures that browsers load by themselves."""
+    return Table([*_families(), avatars.pages, downloads.pages, emoji_changes.pages])
+
+
+def _families() -> list[Routes]:
+    modules = (
         server,
         login,
         users,
@@ -53,6 +66,7 @@ def table() -> Table:
         chat,
         chat_marks,
         chat_lists,
+        moderation,
         files,
         discussions,
         room_settings,
@@ -63,8 +77,10 @@ def table() -> Table:
         settings,
         configuration,
         emoji,
+        emoji_changes,
         commands,
         push,
         method_call,
     )
-    return Table(family.routes for family in families)
+    families = [module.routes for module in modules]
+    return [*families, documentation.describing(families)]

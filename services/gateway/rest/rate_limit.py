@@ -1,9 +1,9 @@
 """How often one address may call one endpoint.
 
-A window opens with the first call and ends a fixed time later; calls inside it are counted.
-Counts of other gateways come as events, so the limit holds for the installation and not per
-process: each tells what it counted since it last told, twice per second and only when there is
-something to tell.
+A window opens with the first call and ends a fixed time later; calls inside it are counted, by
+all gateways in one place. What each of them knows of a window it remembers: an address that is
+over its limit is refused without asking again, so somebody who hammers costs nothing. While the
+place does not answer, each gateway counts alone.
 """
 
 from __future__ import annotations
@@ -11,21 +11,37 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
-
-from pydantic import Field
+from typing import Protocol
 
 from hubbub.clock import Clock, SystemClock
-from hubbub.contracts.base import Event, listen
+from hubbub.errors import Unavailable
+from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.sparing import Sparing
 
-TELL_INTERVAL = 0.5  # seconds between two events about what was counted
+log = get_logger(__name__)
+_alone = Sparing(log, "rates_counted_alone", per_second=0.1, burst=1)
+
+RETRY = 1.0
+"""Seconds until the common place is asked again after it did not answer."""
 
 
-class CallsCounted(Event, name="gateway.calls-counted"):
-    """One gateway tells the others what it counted."""
+class Counters(Protocol):
+    """Where all gateways count together."""
 
-    instance: str
-    calls: list[tuple[str, str, int]] = Field(max_length=10_000)
-    """(address, endpoint, calls) since the last event of this instance."""
+    async def count(self, address: str, endpoint: str, window: float) -> tuple[int, float]:
+        """Count one call; the calls in its window with this one, and the seconds until it ends.
+
+        Raises: Unavailable: nobody knows.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RateRule:
+    """What is allowed: so many calls in so many seconds."""
+
+    calls: int
+    window: float
 
 
 @dataclass(slots=True)
@@ -60,58 +76,55 @@ class RateLimit:
     """Counters of calls per address and endpoint."""
 
     def __init__(
-        self,
-        *,
-        calls: int,
-        window: float,
-        entries: int,
-        instance: str = "",
-        clock: Clock | None = None,
+        self, *, entries: int, counters: Counters | None = None, clock: Clock | None = None
     ) -> None:
-        self._calls = calls
-        self._window = window  # seconds
+        """
+        Args:
+            entries: windows that are remembered here; the oldest are forgotten first.
+            counters: where all gateways count; None: this one counts alone.
+        """
         self._entries = entries
-        self._instance = instance
+        self._counters = counters
         self._clock = clock or SystemClock()
+        self._alone_until = 0.0  # monotonic seconds
         # (address, endpoint) → window, in the order in which they were opened
         self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
-        self._untold: dict[tuple[str, str], int] = {}
 
-    def count(self, address: str, endpoint: str, limit: int | None = None) -> Verdict:
-        """Count one call and say whether it may go on. Refused calls count no further."""
-        key = (address, endpoint)
-        most = self._calls if limit is None else limit
-        window = self._open(key)
-        refused = window.calls >= most
+    async def count(self, address: str, endpoint: str, rule: RateRule) -> Verdict:
+        """Count one call and say whether it may go on. Refused calls count no further, and the
+        first call of a window is never refused."""
+        window = self._open((address, endpoint), rule.window)
+        refused = window.calls >= rule.calls
         if not refused:
-            window.calls += 1
-            self._untold[key] = self._untold.get(key, 0) + 1
+            refused = await self._count(window, address, endpoint, rule)
         wait = max(0.0, window.ends - self._clock.monotonic())
         return Verdict(
-            limit=most,
-            remaining=max(0, most - window.calls),
+            limit=rule.calls,
+            remaining=max(0, rule.calls - window.calls),
             resets_at=math.ceil((self._clock.time() + wait) * 1000),
             wait=wait,
             refused=refused,
         )
 
-    def take_untold(self) -> CallsCounted | None:
-        """The event about what was counted since the last time; None: nothing was."""
-        if not self._untold:
-            return None
-        told = [(address, name, calls) for (address, name), calls in self._untold.items()]
-        self._untold.clear()
-        return CallsCounted(instance=self._instance, calls=told[:10_000])
+    async def _count(self, window: _Window, address: str, endpoint: str, rule: RateRule) -> bool:
+        """Count one call in `window`; whether it is one too many."""
+        window.calls += 1  # before waiting: calls beside this one see it
+        asked_at = self._clock.monotonic()
+        if self._counters is None or asked_at < self._alone_until:
+            return False
+        try:
+            calls, left = await self._counters.count(address, endpoint, rule.window)
+        except Unavailable as error:
+            self._alone_until = self._clock.monotonic() + RETRY
+            _alone(reason=error.reason)
+            return False
+        # One call: the others' window is a new one, and so is ours.
+        window.calls = max(calls, window.calls) if calls > 1 else calls
+        # From when we asked: ours must not outlast theirs, or it would refuse a first call.
+        window.ends = asked_at + min(left, rule.window)
+        return calls > rule.calls
 
-    @listen(CallsCounted, to="all")
-    async def on_calls_counted(self, event: CallsCounted) -> None:
-        """Other gateways' calls count here too."""
-        if event.instance == self._instance:
-            return
-        for address, name, calls in event.calls:
-            self._open((address, name)).calls += max(0, calls)
-
-    def _open(self, key: tuple[str, str]) -> _Window:
+    def _open(self, key: tuple[str, str], seconds: float) -> _Window:
         now = self._clock.monotonic()
         window = self._windows.get(key)
         if window is not None and now < window.ends:
@@ -122,5 +135,5 @@ class RateLimit:
             len(self._windows) >= self._entries or next(iter(self._windows.values())).ends <= now
         ):
             self._windows.popitem(last=False)
-        window = self._windows[key] = _Window(ends=now + self._window)
+        window = self._windows[key] = _Window(ends=now + seconds)
         return window

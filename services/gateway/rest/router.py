@@ -10,13 +10,18 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
+from aiohttp import web
+
 from services.gateway.rest.answers import Answer
 from services.gateway.rest.asked import Asked, ask
 
 if TYPE_CHECKING:
     from services.gateway.rest.call import Call
 
-Handler = Callable[..., Awaitable[Mapping[str, Any] | Answer | None]]
+Result = Mapping[str, Any] | Answer | web.StreamResponse | None
+"""What a handler gives back: the fields of a success, a whole answer, or one that is no JSON."""
+
+Handler = Callable[..., Awaitable[Result]]
 """Takes the `Call`, and as `asked` the model of its parameters if it has some."""
 
 Access = Literal["required", "optional", "anonymous"]
@@ -25,6 +30,17 @@ looked at, so a stale token does not spoil a sign-in."""
 
 VERSIONED = "/api/v1/"
 UNVERSIONED = "/api/"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The file that an endpoint takes."""
+
+    field: str
+    """The name of its field."""
+    limit: int | None = None
+    """Bytes of a file that is read before the handler runs: `call.file`. None: the handler takes
+    it as it comes, by `call.receive`, and its fields with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +56,49 @@ class Endpoint:
     """What the caller must hold; else 403 before anything happens."""
     calls: int | None = None
     """Calls per window, if other than the setting; 0: not limited here."""
+    window: float | None = None
+    """Seconds of the window, if other than the setting."""
     unversioned: bool = False
     """Found under `/api/` instead of `/api/v1/`."""
+    page: bool = False
+    """No part of the API: found under `/`. Browsers load it by themselves, so its caller is known
+    by cookies and query as well."""
+    upload: Upload | None = None
+    """A file in a `multipart/form-data` body."""
+    second_factor: bool = False
+    """Users who have a second factor must show it, or have shown it a short time ago."""
     asked: type[Asked] | None = None
-    """What the handler takes: from the query of a GET, else from the body."""
+    """What the handler takes: from the query of a GET, else from the body. A handler that takes
+    its file as it comes fills the model itself."""
 
-    async def run(self, call: Call) -> Mapping[str, Any] | Answer | None:
+    @property
+    def streams(self) -> bool:
+        """Whether the handler reads or writes at its own pace, and sets its own bounds of time."""
+        return self.page or self.takes_file_itself
+
+    @property
+    def takes_file_itself(self) -> bool:
+        """Whether the handler reads the form, as it comes."""
+        return self.upload is not None and self.upload.limit is None
+
+    async def run(self, call: Call) -> Result:
         """Validate the parameters and answer the call. Raises: HubbubError."""
-        if self.asked is None:
+        if self.asked is None or self.takes_file_itself:
+            if self.second_factor:
+                await call.prove_second_factor()
             return await self.handler(call)
         sent = call.query if self.method == "GET" else call.body
-        return await self.handler(call, asked=ask(self.asked, sent))
+        asked = ask(self.asked, sent)
+        if self.second_factor:
+            # Behind the look at the parameters: a code that was shown is used up.
+            await call.prove_second_factor()
+        return await self.handler(call, asked=asked)
 
     @property
     def path(self) -> str:
         """The template, as metrics and documentation show it."""
+        if self.page:
+            return "/" + self.name
         return (UNVERSIONED if self.unversioned else VERSIONED) + self.name
 
     def rest_of(self, path: str) -> str:

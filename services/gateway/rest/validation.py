@@ -51,6 +51,10 @@ def _sentence(problem: Any) -> str:
         return "must be equal to one of the allowed values"
     if problem["type"] == "string_pattern_mismatch":
         return f'must match pattern "{problem["ctx"]["pattern"]}"'
+    if problem["type"] == "too_short":
+        # Texts, too: a validator of ours stands before the one that counts.
+        unit = "items" if problem["ctx"]["field_type"] == "List" else "characters"
+        return f"must NOT have fewer than {problem['ctx']['min_length']} {unit}"
     if problem["type"] == "too_long":
         return f"must NOT have more than {problem['ctx']['max_length']} items"
     if problem["type"] == "string_too_long":

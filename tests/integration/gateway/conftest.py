@@ -24,6 +24,7 @@ from tests.integration.gateway.fakes import (
     FakeAuthorization,
     FakeMessaging,
     FakePresence,
+    FakePush,
     made,
 )
 from tests.integration.gateway.world import World
@@ -116,7 +117,7 @@ async def running(*, max_payload: int = 1_048_576, **settings: Any) -> AsyncIter
     registry = CollectorRegistry()
     bus = LocalBus(max_payload=max_payload)
     try:
-        for kind in (FakeAccount, FakePresence, FakeMessaging):
+        for kind in (FakeAccount, FakePresence, FakeMessaging, FakePush):
             await bus.serve(made(kind, world))
         await bus.serve(authorization)
         chosen = GatewaySettings(port=0, **settings)

@@ -12,13 +12,23 @@ from hubbub.contracts.account import (
     LoginExpired,
     LoginRefused,
     LoginResult,
+    PasswordPolicy,
     PersonalToken,
+    ProfileChanges,
     Registration,
     UserChanges,
     UserNotFound,
 )
-from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.authorization import (
+    Authorization,
+    NewRole,
+    PermissionRoles,
+    RoleChanges,
+    RoleNotFound,
+    UnknownPermission,
+)
 from hubbub.contracts.documents import Changes, Document, Identifier, Page, Paging
+from hubbub.contracts.members import LastOwnerLeaves
 from hubbub.contracts.messages import (
     ActionNotAllowed,
     History,
@@ -27,15 +37,17 @@ from hubbub.contracts.messages import (
     MessageNotFound,
     MessageTooLong,
     NewMessage,
-    Synchronized,
 )
 from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.presence import (
+    CustomStatus,
+    CustomStatusNotFound,
     OwnPresence,
     Presence,
     Status,
     UserPresence,
 )
+from hubbub.contracts.push import Device, Push
 from hubbub.contracts.rooms import (
     DuplicateRoomName,
     LastOwner,
@@ -44,9 +56,16 @@ from hubbub.contracts.rooms import (
     RoomNotFound,
     RoomType,
 )
+from hubbub.contracts.second_factor import NoMailer
+from hubbub.contracts.settings import SettingNotFound, WrongSettingValue
+from hubbub.contracts.user_roles import NotInRole
 from hubbub.contracts.workspace import PERMISSIONS, ROLES
-from hubbub.errors import BadRequest, NotAllowed, Unauthenticated
+from hubbub.errors import BadRequest, LacksPermission, NotAllowed, Unauthenticated
 from hubbub.ids import MessageId, RoomId, UserId, hash_token
+from tests.integration.gateway.fake_files import FakeAvatars, FakeFiles
+from tests.integration.gateway.fake_marks import FakeMarks
+from tests.integration.gateway.fake_members import FakeMembers
+from tests.integration.gateway.fake_rooms import FakeDiscussions, FakeRoomLists
 from tests.integration.gateway.world import START, Doc, World, page
 
 F = TypeVar("F")
@@ -62,6 +81,7 @@ _STORED = {
     "archived": "archived",
     "default": "default",
     "joinCode": "joinCode",
+    "encrypted": "encrypted",
 }
 
 _PUBLIC_FIELDS = ("_id", "username", "name", "type", "active", "status")
@@ -84,12 +104,33 @@ def made(kind: type[F], *arguments: Any) -> F:
     return fake
 
 
-class FakeAccount(Account):
+class FakeAccount(FakeAvatars, Account):
     """Sign-in, tokens and users of a world."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.personal: dict[tuple[str, str], str] = {}  # (user, name) → token
+
+    async def ask_for_password(self, email: str) -> None:
+        self.world.calls.append("ask_for_password")
+
+    async def password_policy(self) -> PasswordPolicy:
+        return PasswordPolicy(shortest=8, longest=128)
+
+    async def suggest_username(self, user_id: UserId) -> str:
+        return f"{self.world.users[user_id]['username']}-2"
+
+    async def delete_own_account(
+        self, user_id: UserId, password: str, confirmed: bool = False
+    ) -> None:
+        raise NotAllowed("Not allowed")
+
+    async def set_email_factor(self, user_id: UserId, enabled: bool) -> None:
+        if enabled:
+            raise NoMailer("This server has no way to send e-mail")
+
+    async def send_email_code(self, email_or_username: str) -> None:
+        raise NoMailer("This server has no way to send e-mail")
 
     async def login(self, parameters: dict[str, Any], address: str = "") -> LoginResult:
         self.world.calls.append("login")
@@ -178,6 +219,7 @@ class FakeAccount(Account):
         username: str | None = None,
         email: str | None = None,
         full: bool = False,
+        import_id: str | None = None,
     ) -> Document:
         found: Doc | None = None
         if user_id:
@@ -190,13 +232,22 @@ class FakeAccount(Account):
             )
         if found is None:
             raise UserNotFound("Invalid user")
-        if full or found["_id"] == viewer_id:
-            return {**found, "lastLogin": START}
-        return {key: found[key] for key in _PUBLIC_FIELDS}
+        is_own = found["_id"] == viewer_id
+        sees_all = self.world.may(viewer_id, "view-full-other-user-info")
+        if is_own or (full and sees_all):
+            return {**found, "lastLogin": START, "canViewAllInfo": True}
+        if email and not (user_id or username or sees_all):
+            raise UserNotFound("Invalid user")
+        return {**{key: found[key] for key in _PUBLIC_FIELDS}, "canViewAllInfo": False}
+
+    def _require(self, user_id: str, permission: str) -> None:
+        if not self.world.may(user_id, permission):
+            raise LacksPermission
 
     async def list_users(
-        self, paging: Paging, full: bool = False, status_not: str | None = None
+        self, viewer_id: UserId, paging: Paging, status_not: str | None = None
     ) -> Page:
+        self._require(viewer_id, "view-d-room")
         users = [
             user
             for _, user in sorted(self.world.users.items())
@@ -211,36 +262,109 @@ class FakeAccount(Account):
         made["name"] = user["name"]
         return made
 
-    async def delete_user(self, user_id: UserId) -> None:
+    async def delete_user(self, actor_id: UserId, user_id: UserId, confirmed: bool = False) -> None:
+        self._require(actor_id, "delete-user")
+        self._check_departure(user_id, confirmed=confirmed)
+        for room_id, member in list(self.world.memberships):
+            if member == user_id:
+                self.world.leave(room_id, user_id)
         self.world.users.pop(user_id, None)
+
+    def _check_departure(self, user_id: str, *, confirmed: bool) -> None:
+        alone: list[str] = []
+        shared: list[str] = []
+        for (room_id, member), one in self.world.memberships.items():
+            if member != user_id or "owner" not in one.get("roles", ()):
+                continue
+            others = [
+                key for key in self.world.memberships if key[0] == room_id and key[1] != member
+            ]
+            if not any("owner" in self.world.memberships[key].get("roles", ()) for key in others):
+                (shared if others else alone).append(one["name"])
+        if (alone or shared) and not confirmed:
+            raise LastOwnerLeaves(details={"shouldChangeOwner": shared, "shouldBeRemoved": alone})
 
     async def is_username_free(self, username: str) -> bool:
         return self.world.by_username(username) is None
 
-    async def update_user(self, user_id: UserId, changes: UserChanges) -> Document:
-        self.world.users[user_id].update(changes.model_dump(exclude_none=True))
+    async def update_user(
+        self, actor_id: UserId, user_id: UserId, changes: UserChanges, confirmed: bool = False
+    ) -> Document:
+        given = changes.model_dump(exclude_none=True)
+        if actor_id != user_id or not given.keys() <= {"name", "username", "nickname", "bio"}:
+            self._require(actor_id, "edit-other-user-info")
+        if given.get("active") is False:
+            self._check_departure(user_id, confirmed=confirmed)
+        self.world.users[user_id].update(given)
         return self.world.users[user_id]
+
+    async def update_profile(
+        self, user_id: UserId, changes: ProfileChanges, hashed_token: str
+    ) -> Document:
+        user = self.world.users[user_id]
+        given = changes.model_dump(
+            exclude_none=True, exclude={"current_password", "new_password", "email"}
+        )
+        address = user["emails"][0]["address"]
+        if changes.email and changes.email.casefold() != address:
+            details = {"method": "password"}
+            if not changes.current_password:
+                raise NotAllowed("TOTP Required", code="totp-required", details=details)
+            if self.world.passwords[user_id] != changes.current_password:
+                raise NotAllowed("TOTP Invalid", code="totp-invalid", details=details)
+            given["email"] = changes.email
+        user.update(given)
+        return user
 
     async def check_password(self, user_id: UserId, password: str) -> None:
         if self.world.passwords[user_id] != password:
             raise LoginRefused("User not found or incorrect password")
 
-    async def set_active(self, user_id: UserId, active: bool) -> None:
-        self.world.users[user_id]["active"] = active
+    async def set_active(
+        self, actor_id: UserId, user_id: UserId, active: bool, confirmed: bool = False
+    ) -> None:
+        self._require(actor_id, "edit-other-user-active-status")
         if not active:
-            await self.sign_out(user_id)
+            self._check_departure(user_id, confirmed=confirmed)
+            await self.remove_other_tokens(user_id, "")
+        self.world.users[user_id]["active"] = active
 
-    async def sign_out(self, user_id: UserId) -> None:
+    async def sign_out(self, actor_id: UserId, user_id: UserId) -> None:
+        if actor_id != user_id:
+            self._require(actor_id, "logout-other-user")
         await self.remove_other_tokens(user_id, "")
 
-    async def set_preferences(self, user_id: UserId, preferences: dict[str, Any]) -> Document:
+    async def preferences(self, user_id: UserId) -> Document:
+        return self.world.preferences.get(user_id, {})
+
+    async def set_preferences(
+        self, actor_id: UserId, user_id: UserId, preferences: dict[str, Any]
+    ) -> Document:
+        if actor_id != user_id and not self.world.may(actor_id, "edit-other-user-info"):
+            raise NotAllowed("Editing user is not allowed", code="error-action-not-allowed")
         own: Doc = self.world.preferences.setdefault(user_id, {})
         own.update(preferences)
         return own
 
+    async def prove_second_factor(
+        self,
+        user_id: UserId,
+        hashed_token: str,
+        code: str | None = None,
+        method: str | None = None,
+    ) -> None:
+        wanted = self.world.codes.get(user_id)
+        if wanted is not None and code != wanted:
+            raise NotAllowed(
+                "TOTP Invalid" if code else "TOTP Required",
+                code="totp-invalid" if code else "totp-required",
+                details={"method": "totp", "codeGenerated": False, "availableMethods": ["totp"]},
+            )
+
     async def add_personal_token(
         self, user_id: UserId, token_name: str, bypass_two_factor: bool = False
     ) -> str:
+        await self.personal_tokens(user_id)
         if (user_id, token_name) in self.personal:
             raise BadRequest("Exists", code="error-token-already-exists")
         token = self.world.new_id("personal-")
@@ -249,10 +373,10 @@ class FakeAccount(Account):
         return token
 
     async def renew_personal_token(
-        self, user_id: UserId, token_name: str, bypass_two_factor: bool = False
+        self, user_id: UserId, token_name: str, bypass_two_factor: bool | None = None
     ) -> str:
         await self.remove_personal_token(user_id, token_name)
-        return await self.add_personal_token(user_id, token_name, bypass_two_factor)
+        return await self.add_personal_token(user_id, token_name, bypass_two_factor is True)
 
     async def remove_personal_token(self, user_id: UserId, token_name: str) -> None:
         token = self.personal.pop((user_id, token_name), None)
@@ -261,20 +385,45 @@ class FakeAccount(Account):
         del self.world.tokens[hash_token(token)]
 
     async def personal_tokens(self, user_id: UserId) -> list[PersonalToken]:
+        if not self.world.may(user_id, "create-personal-access-tokens"):
+            raise NotAllowed("Not Authorized", code="not-authorized")
         return [
             PersonalToken(name=name, created_at=START, last_token_part=token[-6:])
             for (owner, name), token in self.personal.items()
             if owner == user_id
         ]
 
-    async def create_token(self, user_id: UserId) -> LoginResult:
+    async def create_token(
+        self, actor_id: UserId, user_id: UserId, secret: str | None = None
+    ) -> LoginResult:
+        may = self.world.may(actor_id, "user-generate-access-token")
+        if actor_id != user_id and not may and secret != "s3cret":
+            raise NotAllowed("Not authorized", code="error-not-authorized")
         token = self.world.new_id("token-")
         self.world.tokens[hash_token(token)] = user_id
         return self._result(user_id, token, "resume")
 
     async def new_token(self, user_id: UserId, hashed_token: str) -> LoginResult:
         del self.world.tokens[hashed_token]
-        return await self.create_token(user_id)
+        return await self.create_token(user_id, user_id)
+
+    async def logout_other_clients(self, user_id: UserId, hashed_token: str) -> LoginResult:
+        await self.remove_other_tokens(user_id, "")
+        return await self.create_token(user_id, user_id)
+
+    async def give_role(self, actor_id: UserId, user_id: UserId, role: str) -> Document:
+        self._require(actor_id, "access-permissions")
+        if role not in ROLES:
+            raise RoleNotFound("This role does not exist")
+        self.world.users[user_id]["roles"].append(role)
+        return {"_id": role, "name": role}
+
+    async def take_role(self, actor_id: UserId, user_id: UserId, role: str) -> Document:
+        self._require(actor_id, "access-permissions")
+        if role not in self.world.users[user_id]["roles"]:
+            raise NotInRole("User is not in this role")
+        self.world.users[user_id]["roles"].remove(role)
+        return {"_id": role, "name": role}
 
 
 class FakeAuthorization(Authorization):
@@ -282,13 +431,10 @@ class FakeAuthorization(Authorization):
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.revoked: set[str] = set()
+        self.revoked = world.revoked
 
     def _holds(self, user_id: str | None, permission: str) -> bool:
-        if permission in self.revoked:
-            return False
-        roles = self.world.users[user_id]["roles"] if user_id else ["anonymous"]
-        return bool(set(roles) & set(PERMISSIONS.get(permission, ())))
+        return self.world.may(user_id, permission)
 
     async def has_permission(
         self, user_id: UserId | None, permission: str, room_id: RoomId | None = None
@@ -342,6 +488,66 @@ class FakeAuthorization(Authorization):
             if "admin" in user["roles"]
         ]
 
+    def _check_administrator(self, user_id: UserId) -> None:
+        if not self._holds(user_id, "access-permissions"):
+            raise LacksPermission
+
+    async def roles_changed(self, updated_since: datetime) -> Changes:
+        return Changes(update=await self.roles(), remove=[])
+
+    async def find_role(self, role: str) -> Document:
+        for one in await self.roles():
+            if role in (one["_id"], one["name"]):
+                return one
+        raise RoleNotFound("This role does not exist")
+
+    async def create_role(self, user_id: UserId, role: NewRole) -> Document:
+        self._check_administrator(user_id)
+        return {"_id": self.world.new_id("role"), "name": role.name, "scope": role.scope}
+
+    async def update_role(self, user_id: UserId, role_id: str, changes: RoleChanges) -> Document:
+        self._check_administrator(user_id)
+        return await self.find_role(role_id)
+
+    async def delete_role(self, user_id: UserId, role: str) -> None:
+        self._check_administrator(user_id)
+        await self.find_role(role)
+
+    async def update_permissions(
+        self, user_id: UserId, permissions: list[PermissionRoles]
+    ) -> list[Document]:
+        self._check_administrator(user_id)
+        if any(one.id not in PERMISSIONS for one in permissions):
+            raise UnknownPermission("Invalid permission")
+        return (await self.permissions()).update
+
+    async def users_in_role(
+        self, user_id: UserId, role: str, paging: Paging, room_id: RoomId | None = None
+    ) -> Page:
+        self._check_administrator(user_id)
+        found = await self.find_role(role)
+        return page([u for u in self.world.users.values() if found["_id"] in u["roles"]], paging)
+
+
+class FakePush(Push):
+    """Devices of a world's users, by token."""
+
+    def __init__(self, world: World) -> None:
+        self.devices: dict[str, Doc] = {}
+
+    async def register_token(
+        self, user_id: UserId, device: Device, hashed_token: str | None = None
+    ) -> Document:
+        token = {device.kind.value: device.value}
+        self.devices[device.value] = {"_id": device.id, "token": token, "userId": user_id}
+        return self.devices[device.value]
+
+    async def remove_token(self, user_id: UserId, value: str) -> bool:
+        return self.devices.pop(value, None) is not None
+
+    async def tokens_of(self, user_id: UserId) -> list[Document]:
+        return [one for one in self.devices.values() if one["userId"] == user_id]
+
 
 class FakePresence(Presence):
     """What a world's users chose."""
@@ -384,8 +590,34 @@ class FakePresence(Presence):
             status_text=self.texts.get(user_id, ""),
         )
 
+    async def changed_since(self, moment: datetime) -> list[UserPresence]:
+        return [self._shown(user_id) for user_id in map(UserId, self.world.users)]
 
-class FakeMessaging(Messaging):
+    async def custom_statuses(
+        self, paging: Paging, status_id: str | None = None, name: str | None = None
+    ) -> Page:
+        return page([], paging)
+
+    def _check_manager(self, user_id: UserId) -> None:
+        if not self.world.may(user_id, "manage-user-status"):
+            raise NotAllowed("Not authorized", code="not_authorized")
+
+    async def create_custom_status(self, user_id: UserId, status: CustomStatus) -> Document:
+        self._check_manager(user_id)
+        return {"_id": self.world.new_id("status"), "name": status.name}
+
+    async def update_custom_status(
+        self, user_id: UserId, status_id: str, status: CustomStatus
+    ) -> Document:
+        self._check_manager(user_id)
+        raise CustomStatusNotFound("Invalid user status")
+
+    async def delete_custom_status(self, user_id: UserId, status_id: str) -> None:
+        self._check_manager(user_id)
+        raise CustomStatusNotFound("Invalid user status")
+
+
+class FakeMessaging(FakeFiles, FakeMarks, FakeMembers, FakeDiscussions, FakeRoomLists, Messaging):
     """Rooms and messages of a world."""
 
     def __init__(self, world: World) -> None:
@@ -458,11 +690,17 @@ class FakeMessaging(Messaging):
         return {"_id": message_id, "rid": message["rid"], "ts": message["ts"]}
 
     async def set_reaction(
-        self,
-        user_id: UserId,
-        reaction: str,
-        message_id: MessageId,
-        should_react: bool | None = None,
+        self, user_id: UserId, reaction: str, message_id: MessageId, should_react: bool
+    ) -> Document:
+        return self._react(user_id, reaction, message_id, should_react)
+
+    async def toggle_reaction(
+        self, user_id: UserId, reaction: str, message_id: MessageId
+    ) -> Document:
+        return self._react(user_id, reaction, message_id, None)
+
+    def _react(
+        self, user_id: UserId, reaction: str, message_id: MessageId, should_react: bool | None
     ) -> Document:
         message = self._readable(user_id, message_id)
         names = message.setdefault("reactions", {}).setdefault(
@@ -522,22 +760,6 @@ class FakeMessaging(Messaging):
         replies = self.world.in_room(parent["rid"])[::-1]
         return page([one for one in replies if one.get("tmid") == thread_id], paging)
 
-    async def threads(self, user_id: UserId, room_id: RoomId, paging: Paging) -> Page:
-        messages = self.world.in_room(room_id)
-        parents = {message["tmid"] for message in messages if "tmid" in message}
-        return page([message for message in messages if message["_id"] in parents], paging)
-
-    async def synchronize(self, user_id: UserId, room_id: RoomId, since: datetime) -> Synchronized:
-        moment = since - timedelta(seconds=10)
-        return Synchronized(
-            updated=[one for one in self.world.in_room(room_id) if one["_updatedAt"] > moment],
-            deleted=[
-                {"_id": one["_id"], "_deletedAt": one["_deletedAt"]}
-                for one in self.world.deleted
-                if one["rid"] == room_id and one["_deletedAt"] > moment
-            ],
-        )
-
     # -- rooms
 
     async def create_room(self, user_id: UserId, room: NewRoom) -> Document:
@@ -549,7 +771,9 @@ class FakeMessaging(Messaging):
         members = [name for name in room.members if self.world.by_username(name)]
         return self.world.add_room(room.type, room.name, owner, *members)
 
-    async def create_direct(self, user_id: UserId, usernames: list[str]) -> Document:
+    async def create_direct(
+        self, user_id: UserId, usernames: list[str], exclude_self: bool = False
+    ) -> Document:
         me = self.world.users[user_id]["username"]
         for username in usernames:
             if self.world.by_username(username) is None:
@@ -682,12 +906,14 @@ class FakeMessaging(Messaging):
         paging: Paging,
         name_filter: str | None = None,
         online_only: bool = False,
+        statuses: list[str] | None = None,
     ) -> Page:
         users = [self.world.users[uid] for rid, uid in self.world.memberships if rid == room_id]
         shown = [
             {key: user[key] for key in ("_id", "username", "name", "status")}
             for user in sorted(users, key=lambda one: str(one["username"]))
             if (not online_only or user["status"] != "offline")
+            and (not statuses or user["status"] in statuses)
             and (name_filter is None or name_filter in user["username"])
         ]
         return page(shown, paging)
@@ -737,6 +963,7 @@ class FakeMessaging(Messaging):
         users: bool = True,
         rooms: bool = True,
         except_usernames: list[str] | None = None,
+        room_id: str | None = None,
     ) -> dict[str, list[Document]]:
         found_users = [
             {"_id": user["_id"], "username": user["username"], "name": user["name"]}
@@ -768,5 +995,35 @@ class FakeMessaging(Messaging):
     def _setting(self, id_: str) -> Doc:
         return {"_id": id_, "value": self.world.settings[id_], "type": "string"}
 
-    async def statistics(self) -> Document:
-        return {"totalUsers": len(self.world.users), "totalMessages": len(self.world.messages)}
+    async def setting_values(self, setting_ids: list[str]) -> Document:
+        return {id_: self.world.settings[id_] for id_ in setting_ids if id_ in self.world.settings}
+
+    async def list_settings(
+        self, user_id: UserId, paging: Paging, setting_ids: list[str] | None = None
+    ) -> Page:
+        return await self.list_public_settings(paging, setting_ids)
+
+    async def get_setting(self, user_id: UserId, setting_id: str) -> Document:
+        if not self.world.may(user_id, "view-privileged-setting"):
+            raise LacksPermission
+        if setting_id not in self.world.settings:
+            raise SettingNotFound("There is no such setting")
+        return self._setting(setting_id)
+
+    async def set_setting(
+        self, user_id: UserId, setting_id: str, value: Any, editor: str | None = None
+    ) -> None:
+        if not self.world.may(user_id, "edit-privileged-setting"):
+            raise LacksPermission
+        if setting_id not in self.world.settings:
+            raise SettingNotFound("There is no such setting")
+        if type(value) is not type(self.world.settings[setting_id]):
+            raise WrongSettingValue("wrong", details={"problem": "must be string"})
+        self.world.settings[setting_id] = value
+
+    async def statistics(self, refresh: bool = False) -> Document:
+        counts = {"totalUsers": len(self.world.users), "totalMessages": len(self.world.messages)}
+        return {**counts, "activeUsers": len(self.world.users)}
+
+    async def list_statistics(self, paging: Paging) -> Page:
+        return page([await self.statistics()], paging)

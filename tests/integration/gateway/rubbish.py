@@ -87,3 +87,13 @@ def endpoints(table: Table) -> Iterator[Endpoint]:
     for endpoint in table:
         if endpoint.name not in {"logout", "users.logoutOtherClients", "users.logout"}:
             yield endpoint
+
+
+def tells_how_it_went(status: int, body: Any) -> bool:
+    """Whether the body of an answer says in `success` what its status says.
+
+    A few endpoints answer a bare list or value, or a document of another standard.
+    """
+    if not isinstance(body, dict) or "openapi" in body:
+        return status < 300
+    return body.get("success") is (status < 300)

@@ -53,7 +53,7 @@ def status_and_body(raw: bytes) -> tuple[int, dict[str, object]]:
         "/api/v1",
         "/api",
         "/api/v2/me",
-        "/api/apps/anything",
+        "/api/app/anything",
         "/api/v1/me/extra",
         "/api/v1/method.call",
         "/api/v1/method.call/",
@@ -109,7 +109,7 @@ async def test_options_names_the_setting(site: Site) -> None:
     reply = await site.call("OPTIONS", "/api/v1/me", headers={"Origin": "https://evil.example"})
 
     assert reply.status == 405
-    assert "HUBBUB_GATEWAY_CORS_ORIGIN" in reply.body["error"]
+    assert "API_Enable_CORS" in reply.body["error"]
     assert "Access-Control-Allow-Origin" not in reply.headers
 
 

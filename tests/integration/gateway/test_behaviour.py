@@ -69,7 +69,7 @@ class BrokenMessaging(FakeMessaging):
 
     failure: Exception = RuntimeError("secret detail")
 
-    async def statistics(self) -> dict[str, Any]:
+    async def statistics(self, refresh: bool = False) -> dict[str, Any]:
         raise self.failure
 
 
@@ -185,29 +185,6 @@ async def test_guessed_tokens_count(site: Site) -> None:
         statuses = [(await limited.get("me", headers=guess)).status for _ in range(11)]
 
     assert statuses == [401] * 10 + [429]
-
-
-async def test_two_gateways_count_together(site: Site) -> None:
-    """What one counted, the other knows soon."""
-    async with running(rate_limit=True) as first:
-        settings = GatewaySettings(port=0, rate_limit=True)
-        async with serving(
-            first.bus, settings, CollectorRegistry(), instance="gateway-2"
-        ) as second:
-            url = f"http://127.0.0.1:{second.port}/api/info"
-
-            async def remaining() -> int:
-                async with first.session.get(url) as response:
-                    return int(response.headers["X-RateLimit-Remaining"])
-
-            for _ in range(6):
-                await first.call("GET", "/api/info")
-            before = await remaining()
-
-            async def told() -> bool:
-                return await remaining() < before - 3
-
-            await eventually(told)
 
 
 async def test_forwarded_addresses_are_believed_only_when_told(site: Site) -> None:
@@ -378,3 +355,55 @@ async def test_long_lists_come_in_steps() -> None:
     assert [message["msg"].rstrip("x") for message in history.body["messages"]] == [
         str(number) for number in reversed(range(5, 20))
     ]
+
+
+async def _set(site: Site, **settings: Any) -> None:
+    """Change settings of the workspace, as the hub tells of it."""
+    site.world.settings |= settings
+    for setting_id in settings:
+        await site.bus.publish(SettingsChanged(setting_id=setting_id))
+    await site.bus.settled()
+
+
+async def test_cors_as_the_workspace_is_set(site: Site) -> None:
+    """Off at first; then as the two settings say, from the moment of the change."""
+    evil = {"Origin": "https://evil.example"}
+    before = await site.get("info", headers=evil)
+    off = await site.call("OPTIONS", "/api/v1/me", headers=evil)
+    await _set(site, API_Enable_CORS=True, API_CORS_Origin="*")
+    everybody = await site.get("info", headers=evil)
+    await _set(site, API_CORS_Origin="https://a.example")
+    refused = await site.get("info", headers=evil)
+    listed = await site.get("info", headers={"Origin": "https://a.example"})
+    await _set(site, API_Enable_CORS=False)
+    after = await site.get("info", headers=evil)
+
+    assert "Access-Control-Allow-Origin" not in before.headers
+    assert off.status == 405
+    assert "API_Enable_CORS" in off.body["error"]
+    assert everybody.headers["Access-Control-Allow-Origin"] == "*"
+    assert (refused.status, refused.raw) == (403, b"")
+    assert listed.headers["Access-Control-Allow-Origin"] == "https://a.example"
+    assert after.status == 200
+
+
+async def test_limits_as_the_workspace_is_set() -> None:
+    """Fewer calls, then none counted at all."""
+    async with running(rate_limit=True) as site:
+        await _set(site, API_Enable_Rate_Limiter_Limit_Calls_Default=2)
+        few = [(await site.get("me", by="ana")).status for _ in range(3)]
+        await _set(site, API_Enable_Rate_Limiter=False)
+        free = await site.get("me", by="ana")
+
+    assert few == [200, 200, 429]
+    assert free.status == 200
+    assert "X-RateLimit-Limit" not in free.headers
+
+
+async def test_push_test_has_a_limit_of_its_own() -> None:
+    """Once a second, whatever the setting says."""
+    async with running(rate_limit=True) as site:
+        site.authorization.revoked.add("api-bypass-rate-limit")
+        statuses = [(await site.post("push.test", {}, by="root")).status for _ in range(2)]
+
+    assert statuses == [400, 429]

@@ -777,17 +777,22 @@ async def test_sync_messages(site: Site) -> None:
     rest = await site.get(
         f"{path}&type=UPDATED&count=5&next={first.body['result']['cursor']['next']}", by="ana"
     )
+    end = rest.body["result"]["cursor"]["previous"]
+    back = await site.get(f"{path}&type=UPDATED&previous={int(end) + 1}&count=1", by="ana")
 
-    assert [one["msg"] for one in since.body["result"]["updated"]] == ["p2", "p1"]
+    assert [one["msg"] for one in since.body["result"]["updated"]] == ["p1", "p2"]
     assert [one["_id"] for one in since.body["result"]["deleted"]] == [oldest["_id"]]
     assert [one["msg"] for one in first.body["result"]["updated"]] == ["p1"]
     assert [one["msg"] for one in rest.body["result"]["updated"]] == ["p2"]
     assert rest.body["result"]["cursor"]["next"] is None
+    assert [one["msg"] for one in back.body["result"]["updated"]] == ["p2"]
+    assert back.body["result"]["cursor"] == {"next": end, "previous": end}
     for query, code in (
         ("", "error-param-required"),
         (f"?roomId={room_id}", "error-param-required"),
         (f"?roomId={room_id}&lastUpdate=x", "error-lastUpdate-param-invalid"),
         (f"?roomId={room_id}&type=OTHER", "invalid-params"),
+        (f"?roomId={room_id}&type=UPDATED&next=1&previous=2", "error-cursor-conflict"),
     ):
         refused = await site.get(f"chat.syncMessages{query}", by="ana")
         assert refused.body["errorType"] == code
@@ -847,7 +852,6 @@ async def test_public_settings_sorted_and_narrowed(site: Site) -> None:
     [
         ("settings.oauth", "services", []),
         ("service.configurations", "configurations", []),
-        ("commands.list", "commands", []),
         ("emoji-custom.list", "emojis", {"update": [], "remove": []}),
         ("custom-user-status.list", "statuses", []),
         ("licenses.isEnterprise", "isEnterprise", False),

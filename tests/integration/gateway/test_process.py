@@ -1,4 +1,4 @@
-"""The process of the gateway, on a real NATS server."""
+"""The process of the gateway, on real servers."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ def free_port() -> int:
         return port
 
 
-async def test_a_whole_life(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_whole_life(nats_url: str, mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Starts before the services it needs, serves, hears events, and ends when asked."""
     port = free_port()
     monkeypatch.setenv("HUBBUB_NATS_URL", nats_url)
+    monkeypatch.setenv("HUBBUB_MONGO_URL", mongo_url)
     monkeypatch.setenv("HUBBUB_GATEWAY_PORT", str(port))
     base = f"http://127.0.0.1:{port}"
     world = World()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from services.gateway.rest.endpoints import table
 from services.gateway.rest.router import Endpoint
 from tests.integration.gateway.conftest import Reply, Site
-from tests.integration.gateway.rubbish import bodies, endpoints, queries
+from tests.integration.gateway.rubbish import bodies, endpoints, queries, tells_how_it_went
 
 pytestmark = pytest.mark.integration
 
@@ -17,11 +15,10 @@ ALL = list(endpoints(table()))
 
 
 def understood(reply: Reply) -> bool:
-    body: Any = reply.body
     return (
         reply.status < 500
         and reply.headers["Content-Type"] == "application/json"
-        and (body == [] or isinstance(body["success"], bool))
+        and tells_how_it_went(reply.status, reply.body)
     )
 
 

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from hubbub.contracts.documents import Page, Paging
+from hubbub.contracts.workspace import PERMISSIONS
 from hubbub.ids import hash_token
 
 Doc = dict[str, Any]
@@ -28,6 +29,10 @@ class World:
     deleted: list[Doc] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     preferences: dict[str, Doc] = field(default_factory=dict)
+    codes: dict[str, str] = field(default_factory=dict)
+    """User → the second factor that is asked for."""
+    revoked: set[str] = field(default_factory=set)
+    """Permissions that nobody holds."""
     calls: list[str] = field(default_factory=list)
     """Names of the actions that were entered, in order."""
     _numbers: count[int] = field(default_factory=lambda: count(1))
@@ -120,6 +125,13 @@ class World:
     def leave(self, room_id: str, user_id: str) -> None:
         del self.memberships[room_id, user_id]
         self.rooms[room_id]["usersCount"] -= 1
+
+    def may(self, user_id: str | None, permission: str) -> bool:
+        """Whether a user holds a permission of a new workspace."""
+        roles = self.users[user_id]["roles"] if user_id else ["anonymous"]
+        return permission not in self.revoked and bool(
+            set(roles) & set(PERMISSIONS.get(permission, ()))
+        )
 
     def can_see(self, room: Doc, user_id: str | None) -> bool:
         return room["t"] == "c" or (room["_id"], user_id) in self.memberships

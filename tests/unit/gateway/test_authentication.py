@@ -8,7 +8,6 @@ import pytest
 
 from hubbub.clock import FakeClock
 from hubbub.contracts.account import Account, Identity
-from hubbub.contracts.documents import Page, Paging
 from hubbub.contracts.events import UserChanged
 from hubbub.contracts.messaging import Messaging
 from hubbub.errors import Unauthenticated, Unavailable
@@ -146,11 +145,11 @@ class _Messaging:
         self.value: Any = 7
         self.away = False
 
-    async def list_public_settings(self, paging: Paging, ids: list[str] | None = None) -> Page:
+    async def setting_values(self, setting_ids: list[str]) -> dict[str, Any]:
         self.asked += 1
         if self.away:
             raise Unavailable("away")
-        return Page(items=[{"_id": "API_Default_Count", "value": self.value}], total=1)
+        return {"API_Default_Count": self.value}
 
 
 async def test_settings_are_remembered_and_survive_an_absence(clock: FakeClock) -> None:

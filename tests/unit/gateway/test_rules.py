@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from hubbub.clock import FakeClock
 from hubbub.contracts.messages import NewMessage
-from hubbub.ddp.ejson import milliseconds
 from services.gateway.rest.answers import InvalidParams
 from services.gateway.rest.application import describe
 from services.gateway.rest.cors import Cors
 from services.gateway.rest.endpoints import table
 from services.gateway.rest.families import attachments
-from services.gateway.rest.families.login import NoCredentials, credentials
-from services.gateway.rest.families.synchronizing import cut_after
-from services.gateway.rest.rate_limit import CallsCounted, RateLimit
-from services.gateway.rest.requests import Parameters
+from services.gateway.rest.families.login import NoCredentials, SignIn, credentials
 from services.gateway.rest.router import Endpoint, Routes, Table, WrongMethod
 from services.gateway.rest.validation import filled
 
@@ -135,11 +127,13 @@ def test_the_list_of_endpoints_is_complete() -> None:
     assert open_to_all == {
         "/api/info",
         "/api/apps/actionButtons",
+        "/api/apps/*",
         *(
             f"/api/v1/{name}"
             for name in (
                 "info login users.register settings.public settings.oauth pw.getPolicy"
-                " service.configurations method.callAnon/*"
+                " service.configurations method.callAnon/* users.forgotPassword openapi.json"
+                " users.2fa.sendEmailCode users.getAvatar validateInviteToken"
             ).split()
         ),
     }
@@ -182,12 +176,12 @@ def test_the_list_of_endpoints_is_complete() -> None:
 )
 def test_sign_in_bodies(body: dict[str, Any], parameters: dict[str, Any]) -> None:
     """Every variant becomes the one that DDP has."""
-    assert credentials(Parameters(body)) == parameters
+    assert credentials(filled(SignIn, body)) == parameters
 
 
 def test_a_code_may_stand_in_a_header() -> None:
     """As phones send it."""
-    body = Parameters({"user": "a", "password": "p"})
+    body = filled(SignIn, {"user": "a", "password": "p"})
 
     assert credentials(body, "123456")["totp"]["code"] == "123456"
 
@@ -198,7 +192,7 @@ def test_a_code_may_stand_in_a_header() -> None:
 def test_nobody_signs_in(body: dict[str, Any]) -> None:
     """A name and a secret are needed."""
     with pytest.raises(NoCredentials):
-        credentials(Parameters(body))
+        credentials(filled(SignIn, body))
 
 
 @pytest.mark.parametrize(
@@ -215,7 +209,7 @@ def test_nobody_signs_in(body: dict[str, Any]) -> None:
 def test_operators_do_not_sign_in(body: dict[str, Any]) -> None:
     """Refused before the account service hears of it."""
     with pytest.raises((InvalidParams, NoCredentials)):
-        credentials(Parameters(body))
+        credentials(filled(SignIn, body))
 
 
 # -- links and models ---------------------------------------------------------------------------
@@ -287,89 +281,6 @@ def test_sentences_of_the_validator(values: dict[str, Any], sentence: str) -> No
         filled(NewMessage, values)
 
     assert caught.value.reason == sentence
-
-
-# -- pages of changes ---------------------------------------------------------------------------
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@given(st.lists(st.integers(0, 12), max_size=20), st.integers(1, 5))
-def test_pages_of_changes_lose_nothing(offsets: list[int], count: int) -> None:
-    """Following the cursors gives every change once, in order, equal moments together."""
-    items = [
-        {"_id": str(index), "_updatedAt": START + timedelta(milliseconds=offset)}
-        for index, offset in enumerate(offsets)
-    ]
-    seen: list[dict[str, Any]] = []
-    after: int | None = milliseconds(START) - 1
-    while after is not None:
-        shown, cursor = cut_after(items, "_updatedAt", after, count)
-        seen += shown
-        after = int(cursor["next"]) if cursor["next"] else None
-
-    assert sorted(str(item["_id"]) for item in seen) == sorted(str(item["_id"]) for item in items)
-    moments = [item["_updatedAt"] for item in seen]
-    assert moments == sorted(moments)
-
-
-# -- limits -------------------------------------------------------------------------------------
-
-
-def _limit(clock: FakeClock, **options: Any) -> RateLimit:
-    settings: dict[str, Any] = {"calls": 3, "window": 60.0, "entries": 10, "instance": "me"}
-    return RateLimit(**{**settings, **options}, clock=clock)
-
-
-def test_a_window_ends() -> None:
-    """Refused until its end, counted anew behind it; refused calls do not prolong it."""
-    clock = FakeClock()
-    limit = _limit(clock)
-    first = [limit.count("a", "e") for _ in range(5)]
-    clock.advance(59.0)
-    late = limit.count("a", "e")
-    clock.advance(1.0)
-    anew = limit.count("a", "e")
-
-    assert [verdict.refused for verdict in first] == [False] * 3 + [True] * 2
-    assert [verdict.remaining for verdict in first] == [2, 1, 0, 0, 0]
-    assert (late.refused, late.wait) == (True, 1.0)
-    assert (anew.refused, anew.remaining) == (False, 2)
-
-
-def test_addresses_and_endpoints_are_counted_apart() -> None:
-    """One does not use up the other's calls."""
-    limit = _limit(FakeClock(), calls=1)
-
-    assert not limit.count("a", "e").refused
-    assert not limit.count("b", "e").refused
-    assert not limit.count("a", "f").refused
-    assert limit.count("a", "e").refused
-    assert not limit.count("a", "g", limit=2).refused
-
-
-async def test_other_gateways_count_too() -> None:
-    """Their calls use up the limit, one's own echo does not."""
-    limit = _limit(FakeClock())
-    limit.count("a", "e")
-    told = limit.take_untold()
-    await limit.on_calls_counted(CallsCounted(instance="me", calls=[("a", "e", 1)]))
-    await limit.on_calls_counted(CallsCounted(instance="other", calls=[("a", "e", 2)]))
-
-    assert told == CallsCounted(instance="me", calls=[("a", "e", 1)])
-    assert limit.take_untold() is None
-    assert limit.count("a", "e").refused
-
-
-@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(0, 50)), max_size=60))
-def test_memory_is_bounded(calls: list[tuple[str, float]]) -> None:
-    """However many addresses come, no more than allowed are remembered."""
-    clock = FakeClock()
-    limit = _limit(clock, entries=4)
-    for address, pause in calls:
-        limit.count(address, "e")
-        clock.advance(pause)
-        assert len(limit._windows) <= 4
 
 
 # -- origins ------------------------------------------------------------------------------------

@@ -1,142 +1,300 @@
-"""Changing accounts: one's own, and others' for who may."""
+"""Making, changing and ending accounts: one's own, and others' for who may."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from hubbub.contracts.account import LoginRefused, UserChanges
-from hubbub.contracts.documents import Document
-from hubbub.errors import NotAllowed
+from pydantic import Field
+
+from hubbub.contracts.account import FieldTaken, ProfileChanges, Registration, UserChanges
+from hubbub.contracts.presence import Status
 from hubbub.ids import UserId
-from services.gateway.rest.answers import InvalidParams, Refusal
+from services.gateway.rest.answers import InvalidParams, PlainRefusal
+from services.gateway.rest.asked import Asked, Flag, Required, UserSelector, Word
 from services.gateway.rest.call import Call
-from services.gateway.rest.families.departure import check_last_owner
 from services.gateway.rest.families.statuses import status_of
-from services.gateway.rest.requests import Parameters, missing
 from services.gateway.rest.router import Routes
 from services.gateway.rest.selectors import user_of
 from services.gateway.rest.validation import filled
 
 routes = Routes()
 
-_OWN: Final = frozenset({"name", "username", "nickname", "bio", "language", "utcOffset"})
-"""What everybody may change of oneself without a password."""
+CustomFields = dict[str, Any]
+Short = Annotated[str, Field(max_length=120)]
 
-_NEEDED: Final = {
-    "password": "edit-other-user-password",
-    "active": "edit-other-user-active-status",
-    "roles": "assign-roles",
-}
-"""Keys that need a permission of their own, beside `edit-other-user-info`."""
+_SET_ACTIVE: Final = "edit-other-user-active-status"
 
 
-def _data(call: Call) -> dict[str, Any]:
-    data = call.body.mapping("data")
-    if data is None:
-        raise missing("data")
-    return {key: value for key, value in data.items() if value is not None}
+# -- making -------------------------------------------------------------------------------------
 
 
-@routes.post("users.update")
-async def update(call: Call) -> dict[str, Any]:
-    """Change an account: the harmless part of one's own, or anybody's with rights."""
-    user_id, data = UserId(call.body.required_text("userId")), _data(call)
-    # Nobody changes the own address or password here: that asks for the present password.
-    if user_id != call.user_id or not data.keys() <= _OWN:
-        await call.require("edit-other-user-info")
-        await _check_rights(call, data)
-    active = Parameters(data).optional_flag("active")
-    user = await call.services.account.update_user(user_id, filled(UserChanges, data))
-    if active is not None and active != user.get("active"):
-        await _set_active(call, user_id, active=active)
-        user = {**user, "active": active}
-    call.door.authentication.forget(user_id)
-    return {"user": user}
+class Register(Asked):
+    """A new account for oneself."""
+
+    username: Required
+    name: Word = ""
+    email: Required
+    password: Required = Field(alias="pass", repr=False)
+    secret_url: Word | None = Field(default=None, alias="secretURL", repr=False)
+    """Where accounts are only made behind a secret address: its last part."""
+    reason: Word | None = None
+    """For the administrators who approve new users."""
+    custom_fields: CustomFields | None = None
 
 
-async def _check_rights(call: Call, data: dict[str, Any]) -> None:
-    for key, permission in _NEEDED.items():
-        if key in data:
-            await call.require(permission)
-    roles = data.get("roles")
-    if isinstance(roles, list) and "admin" in roles:
-        await call.require("assign-admin-role")
+class NewUser(Asked):
+    """A new account for somebody."""
+
+    name: Required
+    email: Required
+    username: Required
+    password: Word | None = Field(default=None, repr=False)
+    active: Flag | None = None
+    roles: Annotated[list[str], Field(max_length=50)] | None = None
+    verified: Flag | None = None
+    join_default_channels: Flag | None = None
+    require_password_change: Flag | None = None
+    set_random_password: Flag | None = None
+    send_welcome_email: Flag | None = None
+    """No mail is sent here."""
+    bio: Word | None = None
+    nickname: Word | None = None
+    status_text: Word | None = None
+    custom_fields: CustomFields | None = None
 
 
-async def _set_active(call: Call, user_id: UserId, *, active: bool) -> None:
-    if not active and not call.body.flag("confirmRelinquish"):
-        await check_last_owner(call.services, user_id)
-    await call.services.account.set_active(user_id, active)
-    call.door.authentication.forget(user_id)
-
-
-@routes.post("users.setActiveStatus", permission="edit-other-user-active-status")
-async def set_active_status(call: Call) -> dict[str, Any]:
-    """Activate or deactivate an account."""
-    user_id = call.body.required_text("userId")
-    active = call.body.optional_flag("activeStatus")
-    if active is None:
-        raise missing("activeStatus")
-    user = await user_of(call, Parameters({"userId": user_id}))
-    await _set_active(call, UserId(user["_id"]), active=active)
-    return {"user": {"_id": user["_id"], "active": active}}
-
-
-@routes.post("users.updateOwnBasicInfo")
-async def update_own(call: Call) -> dict[str, Any]:
-    """Change the own account. A new address or password asks for the present password."""
-    data = Parameters(_data(call))
-    changes = {key: data.raw(key) for key in ("name", "username", "nickname", "bio")}
-    changes["customFields"] = call.body.mapping("customFields")
+@routes.post("users.register", access="optional", calls=1)
+async def register(call: Call, asked: Register) -> dict[str, Any]:
+    """Make an account for oneself."""
+    if call.caller is not None:
+        raise PlainRefusal("Logged in users can not register again.")
+    registration = Registration(
+        username=asked.username,
+        name=asked.name,
+        email=asked.email,
+        password=asked.password,
+        reason=asked.reason,
+        secret=asked.secret_url,
+        custom_fields=asked.custom_fields or {},
+    )
     account = call.services.account
-    email, new_password = data.text("email"), data.text("newPassword")
-    status_type, status_text = data.text("statusType"), data.text("statusText")
-    status = status_of(status_type) if status_type else None
-    wanted = filled(UserChanges, {**changes, "email": email})
-    if email and await _is_own_address(call, email):
-        wanted = wanted.model_copy(update={"email": None})
-    if wanted.email or new_password:
-        await _check_password(call, data.text("currentPassword"))
-    user: Document = await account.update_user(call.user_id, wanted)
-    if new_password:
-        await account.set_password(call.user_id, new_password, call.identity.hashed_token)
-    if status is not None or status_text is not None:
-        await call.services.presence.set_status(call.user_id, status, status_text)
-    call.door.authentication.forget(call.user_id)
-    return {"user": user}
+    try:
+        user_id = await account.register(registration, call.address)
+    except FieldTaken:
+        raise PlainRefusal("Username is already in use") from None
+    return {"user": await account.user_info(user_id, user_id=user_id)}
 
 
-async def _is_own_address(call: Call, email: str) -> bool:
-    me = await call.services.account.me(call.user_id)
-    return email.casefold() in {
-        str(entry.get("address", "")).casefold() for entry in me.get("emails", [])
+@routes.post("users.create", permission="create-user")
+async def create(call: Call, asked: NewUser) -> dict[str, Any]:
+    """Make an account for somebody."""
+    wanted = asked.model_dump(by_alias=True, exclude_none=True, exclude={"send_welcome_email"})
+    return {"user": await call.services.account.create_user(call.user_id, wanted)}
+
+
+class Forgotten(Asked):
+    """Whose password was forgotten."""
+
+    email: Word | None = None
+
+
+@routes.post("users.forgotPassword", access="anonymous")
+async def forgot_password(call: Call, asked: Forgotten) -> None:
+    """Nothing happens: no mail is sent here. The answer is the same whoever has the address."""
+    if not asked.email:
+        raise PlainRefusal("The 'email' param is required")
+    await call.services.account.ask_for_password(asked.email)
+
+
+@routes.get("pw.getPolicy", access="anonymous")
+async def password_policy(call: Call) -> dict[str, Any]:
+    """What a new password has to fulfil."""
+    policy = await call.services.account.password_policy()
+    return {
+        "enabled": True,
+        "policy": [
+            ["get-password-policy-minLength", {"minLength": policy.shortest}],
+            ["get-password-policy-maxLength", {"maxLength": policy.longest}],
+        ],
     }
 
 
-async def _check_password(call: Call, password: str | None) -> None:
-    details = {"method": "password", "codeGenerated": False, "availableMethods": ["password"]}
-    if not password:
-        raise Refusal("TOTP Required", code="totp-required", details=details)
-    try:
-        await call.services.account.check_password(call.user_id, password)
-    except LoginRefused:
-        raise Refusal("TOTP Invalid", code="totp-invalid", details=details) from None
+# -- changing -----------------------------------------------------------------------------------
+
+
+class UserData(Asked):
+    """What changes of an account; what is absent stays."""
+
+    name: Word | None = None
+    username: Word | None = None
+    email: Word | None = None
+    password: Word | None = Field(default=None, repr=False)
+    verified: Flag | None = None
+    active: Flag | None = None
+    roles: Annotated[list[str], Field(max_length=50)] | None = None
+    nickname: Short | None = None
+    bio: Annotated[str, Field(max_length=260)] | None = None
+    status_text: Short | None = None
+    custom_fields: CustomFields | None = None
+    require_password_change: Flag | None = None
+    language: Annotated[str, Field(max_length=16)] | None = None
+    utc_offset: Annotated[float, Field(ge=-14, le=14)] | None = None
+
+
+class Update(Asked):
+    """Whose account changes, and what of it."""
+
+    user_id: Required
+    data: UserData
+    confirm_relinquish: Flag = False
+    """Rooms whose only owner is deactivated get another one."""
+
+
+class OwnData(Asked):
+    """What changes of one's own account; what is absent stays."""
+
+    name: Word | None = None
+    username: Word | None = None
+    email: Word | None = None
+    new_password: Word | None = Field(default=None, repr=False)
+    current_password: Word | None = Field(default=None, repr=False)
+    """The present password, or its SHA-256 in hex: asked for with a new address or password."""
+    nickname: Short | None = None
+    bio: Annotated[str, Field(max_length=260)] | None = None
+    status_text: Short | None = None
+    status_type: Word | None = None
+
+
+class UpdateOwn(Asked):
+    """What changes of one's own account."""
+
+    data: OwnData
+    custom_fields: CustomFields | None = None
+
+
+@routes.post("users.update", second_factor=True)
+async def update(call: Call, asked: Update) -> dict[str, Any]:
+    """Change an account: the harmless part of one's own, or anybody's with rights."""
+    user_id = UserId(asked.user_id)
+    changes = filled(UserChanges, asked.data.model_dump(by_alias=True, exclude={"status_text"}))
+    user = await call.services.account.update_user(
+        call.user_id, user_id, changes, asked.confirm_relinquish
+    )
+    if asked.data.status_text is not None:
+        await call.services.presence.set_status(user_id, None, asked.data.status_text)
+        user = {**user, "statusText": asked.data.status_text}
+    call.door.authentication.forget(user_id)
+    return {"user": user}
+
+
+@routes.post("users.updateOwnBasicInfo")
+async def update_own(call: Call, asked: UpdateOwn) -> dict[str, Any]:
+    """Change the own account. A new address or password asks for the present password."""
+    data = asked.data
+    status = status_of(data.status_type) if data.status_type else None
+    changes = filled(
+        ProfileChanges,
+        {
+            **data.model_dump(by_alias=True, exclude={"status_text", "status_type"}),
+            "customFields": asked.custom_fields,
+        },
+    )
+    user = await call.services.account.update_profile(
+        call.user_id, changes, call.identity.hashed_token
+    )
+    call.door.authentication.forget(call.user_id)
+    if status is not None or data.status_text is not None:
+        await call.services.presence.set_status(call.user_id, status, data.status_text)
+        user = {**user, **_status(status, data.status_text)}
+    return {"user": user}
+
+
+def _status(status: Status | None, text: str | None) -> dict[str, str]:
+    shown = {} if status is None else {"status": status.value}
+    return shown if text is None else {**shown, "statusText": text}
+
+
+# -- ending -------------------------------------------------------------------------------------
+
+
+class SetActive(Asked):
+    """Whose account is switched on or off."""
+
+    user_id: Required
+    active_status: Flag
+    confirm_relinquish: Flag = False
+    """Rooms whose only owner this is get another one; without, the call is refused."""
+
+
+class Delete(UserSelector):
+    """Whose account goes."""
+
+    confirm_relinquish: Flag = False
+    """Rooms whose only owner this is get another one, or go when nobody else is in them."""
+
+
+class DeleteOwn(Asked):
+    """The own account goes."""
+
+    password: Word | None = Field(default=None, repr=False)
+    """The password, or its SHA-256 in hex."""
+    confirm_relinquish: Flag = False
+
+
+@routes.post("users.setActiveStatus", permission=_SET_ACTIVE)
+async def set_active_status(call: Call, asked: SetActive) -> dict[str, Any]:
+    """Activate or deactivate an account."""
+    user = await user_of(call, UserSelector(user_id=asked.user_id))
+    user_id = UserId(user["_id"])
+    await call.services.account.set_active(
+        call.user_id, user_id, asked.active_status, asked.confirm_relinquish
+    )
+    call.door.authentication.forget(user_id)
+    return {"user": {"_id": user_id, "active": asked.active_status}}
+
+
+@routes.post("users.delete", permission="delete-user")
+async def delete(call: Call, asked: Delete) -> None:
+    """Remove an account and what it holds in rooms."""
+    user_id = UserId((await user_of(call, asked))["_id"])
+    await call.services.account.delete_user(call.user_id, user_id, asked.confirm_relinquish)
+    call.door.authentication.forget(user_id)
+
+
+@routes.post("users.deleteOwnAccount")
+async def delete_own(call: Call, asked: DeleteOwn) -> None:
+    """Remove the own account."""
+    if not asked.password:
+        raise PlainRefusal('Body parameter "password" is required.')
+    await call.services.account.delete_own_account(
+        call.user_id, asked.password, asked.confirm_relinquish
+    )
+    call.door.authentication.forget(call.user_id)
+
+
+# -- preferences --------------------------------------------------------------------------------
+
+
+class Preferences(Asked):
+    """Whose preferences change, and which."""
+
+    user_id: Word | None = None
+    data: dict[str, Any]
+    """Preference → value; unknown ones are refused."""
+
+
+@routes.get("users.getPreferences")
+async def get_preferences(call: Call) -> dict[str, Any]:
+    """The caller's preferences."""
+    return {"preferences": await call.services.account.preferences(call.user_id)}
 
 
 @routes.post("users.setPreferences")
-async def set_preferences(call: Call) -> dict[str, Any]:
+async def set_preferences(call: Call, asked: Preferences) -> dict[str, Any]:
     """Change preferences: one's own, or anybody's with rights."""
-    user_id, data = call.body.text("userId") or call.user_id, _data(call)
+    data = {key: value for key, value in asked.data.items() if value is not None}
     if not data:
         raise InvalidParams("must NOT have fewer than 1 properties")
-    if user_id != call.user_id and not await call.may("edit-other-user-info"):
-        raise NotAllowed("Editing user is not allowed", code="error-action-not-allowed")
-    preferences = await call.services.account.set_preferences(UserId(user_id), data)
+    user_id = UserId(asked.user_id or call.user_id)
+    preferences = await call.services.account.set_preferences(call.user_id, user_id, data)
     return {"user": {"_id": user_id, "settings": {"preferences": preferences}}}
-
-
-@routes.get("users.checkUsernameAvailability")
-async def check_username(call: Call) -> dict[str, Any]:
-    """Whether a username may be chosen."""
-    username = call.query.required_text("username")
-    return {"result": await call.services.account.is_username_free(username)}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator
+
+from services.gateway.rest.requests import WrongValue
 
 _LINKS: Final = frozenset(
     "message_link author_link author_icon title_link"
@@ -13,6 +17,18 @@ _LINKS: Final = frozenset(
 _TEXTS: Final = _LINKS | frozenset("title text author_name color description".split())
 _ACTION_LINKS: Final = ("url", "image")
 _SCHEMES: Final = frozenset({"", "http", "https"})
+
+
+def _checked(value: Any) -> Any:
+    if found := problems(value):
+        raise WrongValue("\n ".join(found))
+    return value
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, str) and not link_is_safe(value):
+        raise WrongValue('must match format "uri"')
+    return value
 
 
 def problems(attachments: Any) -> list[str]:
@@ -52,3 +68,10 @@ def _problems(attachment: Any) -> Iterator[str]:
             link = action.get(key)
             if link is not None and not (isinstance(link, str) and link_is_safe(link)):
                 yield 'must match format "uri"'
+
+
+Attachments = Annotated[list[dict[str, Any]], BeforeValidator(_checked)]
+"""Attachments of a message, without links that run something."""
+
+Link = Annotated[str, BeforeValidator(_safe)]
+"""A link to a web page or into this site; empty counts as none."""

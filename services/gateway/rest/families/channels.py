@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, WithJsonSchema
 
 from hubbub.contracts.documents import Document, Page, Paging
 from hubbub.contracts.rooms import LastOwner, NewRoom, RoomNotFound, RoomType
 from hubbub.errors import NotAllowed
 from hubbub.ids import RoomId
-from services.gateway.rest.answers import Answer, Forbidden, PlainRefusal, Refusal
+from services.gateway.rest.answers import Forbidden, PlainRefusal, Refusal
+from services.gateway.rest.asked import (
+    Asked,
+    Flag,
+    Listed,
+    RoomSelector,
+    UserSelector,
+    UsersSelector,
+    Word,
+)
 from services.gateway.rest.call import Call
 from services.gateway.rest.families import room_reads
+from services.gateway.rest.families.room_doors import acting, reading
 from services.gateway.rest.paging import (
     Condition,
     Equals,
@@ -23,7 +34,6 @@ from services.gateway.rest.paging import (
     parse_fields,
     parse_paging,
 )
-from services.gateway.rest.requests import Parameters
 from services.gateway.rest.router import Routes
 from services.gateway.rest.selectors import (
     CHANNEL,
@@ -37,41 +47,11 @@ from services.gateway.rest.selectors import (
 from services.gateway.rest.steps import in_steps
 from services.gateway.rest.validation import filled
 
+__all__ = ["acting", "check_not_last_owner", "routes"]
+
 routes = Routes()
 
-Read = Callable[[Call, Document], Awaitable[Mapping[str, Any]]]
-Write = Callable[[Call, RoomKind], Awaitable[Mapping[str, Any] | Answer | None]]
-
 _SORTABLE = frozenset({"_id", "name", "fname", "ts", "lm", "msgs", "usersCount", "default"})
-
-
-def _reading(name: str, read: Read) -> None:
-    """Enter a read of one room under both doors."""
-    for kind in (CHANNEL, GROUP):
-
-        async def handler(call: Call, kind: RoomKind = kind) -> Mapping[str, Any]:
-            return await read(call, await room_of(call, call.query, kind))
-
-        handler.__doc__ = read.__doc__
-        routes.add("GET", f"{kind.plural}.{name}", handler)
-
-
-def acting(family: Routes, method: str, name: str, *kinds: RoomKind) -> Callable[[Write], Write]:
-    """Enter the decorated action into `family`, under the doors of `kinds` (both)."""
-
-    def enter(act: Write) -> Write:
-        for kind in kinds or (CHANNEL, GROUP):
-
-            async def handler(
-                call: Call, kind: RoomKind = kind
-            ) -> Mapping[str, Any] | Answer | None:
-                return await act(call, kind)
-
-            handler.__doc__ = act.__doc__
-            family.add(method, f"{kind.plural}.{name}", handler)
-        return act
-
-    return enter
 
 
 async def _info(call: Call, room: Document) -> dict[str, Any]:
@@ -80,40 +60,61 @@ async def _info(call: Call, room: Document) -> dict[str, Any]:
     return {key: room}
 
 
-_reading("info", _info)
-_reading("history", room_reads.history)
-_reading("messages", room_reads.messages)
-_reading("members", room_reads.members)
-_reading("roles", room_reads.roles)
-_reading("moderators", room_reads.moderators)
-_reading("counters", room_reads.counters)
+reading(routes, "info", _info)
+reading(routes, "history", room_reads.history)
+reading(routes, "messages", room_reads.messages)
+reading(routes, "members", room_reads.members)
+reading(routes, "roles", room_reads.roles)
+reading(routes, "moderators", room_reads.moderators)
+reading(routes, "counters", room_reads.counters)
+
+
+class Extra(Asked):
+    """What may be said of a new room beside its name."""
+
+    topic: Word | None = None
+    description: Word | None = None
+    announcement: Word | None = None
+    broadcast: Flag = False
+
+
+class Create(Asked):
+    """A new room."""
+
+    name: Word | None = None
+    members: Annotated[Any, WithJsonSchema({"type": "array", "items": {"type": "string"}})] = None
+    """Usernames; unknown ones are skipped."""
+    read_only: Flag = False
+    custom_fields: Annotated[Any, WithJsonSchema({"type": "object"})] = None
+    extra_data: Extra = Extra()
+    exclude_self: Flag = False
 
 
 @acting(routes, "POST", "create")
-async def create(call: Call, kind: RoomKind) -> dict[str, Any]:
+async def create(call: Call, kind: RoomKind, asked: Create) -> dict[str, Any]:
     """Make a room."""
-    body = call.body
-    if not body.text("name"):
+    if not asked.name:
         which = "Param" if kind is CHANNEL else "Body param"
         raise PlainRefusal(f'{which} "name" is required')
-    if "members" in body and not isinstance(body.raw("members"), list):
+    members = [] if asked.members is None else asked.members
+    if not isinstance(members, list):
         raise PlainRefusal('Param "members" must be an array if provided')
-    if "customFields" in body and not isinstance(body.raw("customFields"), dict):
+    if asked.custom_fields is not None and not isinstance(asked.custom_fields, dict):
         raise PlainRefusal('Param "customFields" must be an object if provided')
-    extra = Parameters(body.mapping("extraData") or {})
+    extra = asked.extra_data
     room = filled(
         NewRoom,
         {
             "type": kind.type.value,
-            "name": body.text("name"),
-            "members": body.texts("members"),
-            "read_only": body.flag("readOnly"),
-            "custom_fields": body.mapping("customFields"),
-            "topic": extra.text("topic"),
-            "description": extra.text("description"),
-            "announcement": extra.text("announcement"),
-            "broadcast": extra.flag("broadcast"),
-            "exclude_self": body.flag("excludeSelf"),
+            "name": asked.name,
+            "members": [name for name in members if name != ""],
+            "read_only": asked.read_only,
+            "custom_fields": asked.custom_fields,
+            "topic": extra.topic,
+            "description": extra.description,
+            "announcement": extra.announcement,
+            "broadcast": extra.broadcast,
+            "exclude_self": asked.exclude_self,
         },
     )
     try:
@@ -122,33 +123,40 @@ async def create(call: Call, kind: RoomKind) -> dict[str, Any]:
         raise Forbidden from None
 
 
+class ListRooms(Listed):
+    """Which rooms of a list: `query` knows `name`."""
+
+    id: Word | None = Field(default=None, alias="_id")
+
+
 @acting(routes, "GET", "list")
-async def list_rooms(call: Call, kind: RoomKind) -> dict[str, Any]:
+async def list_rooms(call: Call, kind: RoomKind, asked: ListRooms) -> dict[str, Any]:
     """Public channels, or the groups of the caller."""
     joined_only = kind is GROUP or not await call.may("view-c-room")
-    return await _listed(call, kind, joined_only=joined_only)
+    return await _listed(call, kind, asked, joined_only=joined_only)
 
 
 @acting(routes, "GET", "list.joined", CHANNEL)
-async def list_joined(call: Call, kind: RoomKind) -> dict[str, Any]:
+async def list_joined(call: Call, kind: RoomKind, asked: ListRooms) -> dict[str, Any]:
     """The channels of the caller."""
-    return await _listed(call, kind, joined_only=True)
+    return await _listed(call, kind, asked, joined_only=True)
 
 
 @acting(routes, "GET", "listAll", GROUP)
-async def list_all(call: Call, kind: RoomKind) -> dict[str, Any]:
+async def list_all(call: Call, kind: RoomKind, asked: ListRooms) -> dict[str, Any]:
     """All groups, for administrators."""
     await call.require("view-room-administration")
-    return await _listed(call, kind, joined_only=False)
+    return await _listed(call, kind, asked, joined_only=False)
 
 
-async def _listed(call: Call, kind: RoomKind, *, joined_only: bool) -> dict[str, Any]:
-    fields = parse_fields(call.query)
-    paging = parse_paging(call.query, await call.paging_rules(), sortable=_SORTABLE)
-    conditions = parse_conditions(call.query, {"name": (Equals, Holds)})
-    room_id = call.query.text("_id")
-    if room_id:
-        found = await _one_listed(call, kind, RoomId(room_id), joined_only=joined_only)
+async def _listed(
+    call: Call, kind: RoomKind, asked: ListRooms, *, joined_only: bool
+) -> dict[str, Any]:
+    fields = parse_fields(asked)
+    paging = parse_paging(asked, await call.paging_rules(), sortable=_SORTABLE)
+    conditions = parse_conditions(asked, {"name": (Equals, Holds)})
+    if asked.id:
+        found = await _one_listed(call, kind, RoomId(asked.id), joined_only=joined_only)
         page = cut([room for room in found if _fits(room, conditions.get("name"))], paging)
         return _paged(kind, page, paging, fields)
     name: str | None
@@ -203,20 +211,26 @@ def _paged(kind: RoomKind, page: Page, paging: Paging, fields: Fields) -> dict[s
     return answer
 
 
+class Join(RoomSelector):
+    """A channel, and its join code if it has one."""
+
+    join_code: Word | None = None
+
+
 @acting(routes, "POST", "join", CHANNEL)
-async def join(call: Call, kind: RoomKind) -> dict[str, Any]:
+async def join(call: Call, kind: RoomKind, asked: Join) -> dict[str, Any]:
     """Become a member."""
-    room = await writable_room_of(call, kind)
+    room = await writable_room_of(call, kind, asked)
     joined = await call.services.messaging.join_room(
-        call.user_id, RoomId(room["_id"]), call.body.text("joinCode") or None
+        call.user_id, RoomId(room["_id"]), asked.join_code or None
     )
     return {kind.key: joined}
 
 
 @acting(routes, "POST", "leave")
-async def leave(call: Call, kind: RoomKind) -> dict[str, Any]:
+async def leave(call: Call, kind: RoomKind, asked: RoomSelector) -> dict[str, Any]:
     """End the caller's membership."""
-    room = await room_of(call, call.body, kind)
+    room = await room_of(call, asked, kind)
     await check_not_last_owner(call, RoomId(room["_id"]))
     await call.services.messaging.leave_room(call.user_id, RoomId(room["_id"]))
     return {kind.key: await _after_leaving(call, room)}
@@ -245,46 +259,77 @@ async def _after_leaving(call: Call, room: Document) -> Document:
         return {**room, "usersCount": max(0, int(room.get("usersCount", 1)) - 1)}
 
 
+class Invite(RoomSelector, UsersSelector):
+    """A room, and who is to be in it."""
+
+
 @acting(routes, "POST", "invite")
-async def invite(call: Call, kind: RoomKind) -> dict[str, Any]:
+async def invite(call: Call, kind: RoomKind, asked: Invite) -> dict[str, Any]:
     """Make others members."""
-    room = await writable_room_of(call, kind)
-    if _names_nobody(call.body):
+    room = await writable_room_of(call, kind, asked)
+    if _names_nobody(asked):
         if kind is GROUP:
             raise Refusal("", code="error-empty-invite-list")
         raise PlainRefusal("invalid-user-invite-list")
-    usernames = await usernames_of(call, call.body)
+    usernames = await usernames_of(call, asked)
     added = await call.services.messaging.add_users(call.user_id, RoomId(room["_id"]), usernames)
     return {kind.key: added}
 
 
-def _names_nobody(body: Parameters) -> bool:
+def _names_nobody(asked: UsersSelector) -> bool:
     """Whether lists are given, and all of them are empty."""
-    given = [name for name in ("usernames", "userIds") if name in body]
-    single = any(body.text(name) for name in ("userId", "username", "user"))
-    return bool(given) and not single and not any(body.texts(name) for name in given)
+    given = {"usernames", "user_ids"} & asked.model_fields_set
+    single = asked.user_id or asked.username or asked.user
+    return bool(given) and not (single or asked.usernames or asked.user_ids)
+
+
+class Kick(RoomSelector, UserSelector):
+    """A room, and who is to leave it."""
 
 
 @acting(routes, "POST", "kick")
-async def kick(call: Call, kind: RoomKind) -> dict[str, Any] | None:
+async def kick(call: Call, kind: RoomKind, asked: Kick) -> dict[str, Any] | None:
     """End somebody's membership."""
-    room = await writable_room_of(call, kind)
-    user = await user_of(call, call.body)
+    room = await writable_room_of(call, kind, asked)
+    user = await user_of(call, asked)
     after = await call.services.messaging.remove_user(
         call.user_id, RoomId(room["_id"]), user["username"]
     )
     return {kind.key: after} if kind is CHANNEL else None
 
 
+class AddAll(RoomSelector):
+    """A room, and whether deactivated users stay out of it."""
+
+    active_users_only: Flag = False
+
+
+@acting(routes, "POST", "addAll")
+async def add_all(call: Call, kind: RoomKind, asked: AddAll) -> dict[str, Any]:
+    """Make everybody a member."""
+    room = await writable_room_of(call, kind, asked)
+    added = await call.services.messaging.add_everybody(
+        call.user_id, RoomId(room["_id"]), asked.active_users_only
+    )
+    return {kind.key: added}
+
+
+class Online(Listed):
+    """A room by id; also as `query={"_id":…}`."""
+
+    id: Word | None = Field(default=None, alias="_id")
+    room_id: Word | None = None
+
+
 @acting(routes, "GET", "online")
-async def online(call: Call, kind: RoomKind) -> dict[str, Any]:
+async def online(call: Call, kind: RoomKind, asked: Online) -> dict[str, Any]:
     """Members that are not offline."""
-    conditions = parse_conditions(call.query, {"_id": (Equals,)})
+    conditions = parse_conditions(asked, {"_id": (Equals,)})
     match conditions.get("_id"):
         case Equals(value=str(found)):
             room_id: str | None = found
         case _:
-            room_id = call.query.text("_id") or call.query.text("roomId")
+            room_id = asked.id or asked.room_id
     if not room_id:
         raise PlainRefusal("Invalid query")
     try:

@@ -1,25 +1,24 @@
-"""`chat.*`: messages and threads."""
+"""`chat.*`: sending, changing and deleting one message, and reading it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from hubbub.contracts.documents import Document, Paging
-from hubbub.contracts.messages import MessageEdit, MessageNotFound
+from pydantic import BeforeValidator
+
+from hubbub.contracts.documents import Document
+from hubbub.contracts.messages import MessageEdit, MessageNotFound, NewMessage
 from hubbub.ddp.ejson import milliseconds
 from hubbub.errors import BadRequest, NotAllowed
 from hubbub.ids import MessageId, RoomId
-from services.gateway.rest.answers import InvalidParams, PlainRefusal, Refusal, Unsuccessful
+from services.gateway.rest.answers import PlainRefusal, Refusal, Unsuccessful
 from services.gateway.rest.asked import Asked, Flag, Required, Word
 from services.gateway.rest.call import Call
-from services.gateway.rest.families import synchronizing
-from services.gateway.rest.families.posting import checked, post, send
-from services.gateway.rest.paging import EVERYTHING, cut, paged, parse_paging
-from services.gateway.rest.requests import missing, parse_date
+from services.gateway.rest.families import attachments
+from services.gateway.rest.families.posting import Post, post, send
+from services.gateway.rest.requests import WrongValue
 from services.gateway.rest.router import Routes
-from services.gateway.rest.steps import in_steps
 from services.gateway.rest.validation import filled
 
 routes = Routes()
@@ -32,61 +31,84 @@ _NO_FORCE: Final = (
 
 
 @routes.post("chat.postMessage")
-async def post_message(call: Call) -> dict[str, Any]:
+async def post_message(call: Call, asked: Post) -> dict[str, Any]:
     """Send a text to rooms or users, by id or name."""
-    channel, message = await post(call)
+    channel, message = await post(call, asked)
     return {"ts": milliseconds(message["ts"]), "channel": channel, "message": message}
 
 
+def _sendable(value: Any) -> Any:
+    """The message without keys that are null, once its attachments are looked at."""
+    if not isinstance(value, dict):
+        raise WrongValue("must be object")
+    given = {key: one for key, one in value.items() if one is not None}
+    if "attachments" in given and (found := attachments.problems(given["attachments"])):
+        raise WrongValue("\n ".join(found))
+    return given
+
+
+class Send(Asked):
+    """A message as realtime clients send it."""
+
+    message: Annotated[NewMessage, BeforeValidator(_sendable)]
+
+
 @routes.post("chat.sendMessage")
-async def send_message(call: Call) -> dict[str, Any]:
+async def send_message(call: Call, asked: Send) -> dict[str, Any]:
     """Send a message as realtime clients do; repeatable by its own id."""
-    message = call.body.mapping("message")
-    if message is None:
-        raise missing("message")
-    checked(message.get("attachments"))
-    return {"message": await send(call, message)}
+    return {"message": await send(call, asked.message)}
+
+
+class Update(Asked):
+    """A new text for a message."""
+
+    room_id: Required
+    msg_id: Required
+    text: Word
+    custom_fields: dict[str, Any] | None = None
 
 
 @routes.post("chat.update")
-async def update(call: Call) -> dict[str, Any]:
+async def update(call: Call, asked: Update) -> dict[str, Any]:
     """Change a message."""
-    body = call.body
-    room_id, message_id = body.required_text("roomId"), body.required_text("msgId")
-    text = body.text("text")
-    if text is None:
-        raise missing("text")
-    stored = await _message_in(call, message_id, room_id)
-    changes = {"_id": message_id, "rid": room_id, "msg": text}
-    if (custom_fields := body.mapping("customFields")) is not None:
-        changes["customFields"] = custom_fields  # type: ignore[assignment]  # any value may stand here
+    stored = await _message_in(call, asked.msg_id, asked.room_id)
+    changes: dict[str, Any] = {"_id": asked.msg_id, "rid": asked.room_id, "msg": asked.text}
+    if asked.custom_fields is not None:
+        changes["customFields"] = asked.custom_fields
     edited = await call.services.messaging.update_message(
         call.user_id, filled(MessageEdit, changes)
     )
     return {"message": edited or stored}
 
 
+class Delete(Asked):
+    """A message that is to go."""
+
+    room_id: Required
+    msg_id: Required
+    as_user: Flag = False
+    """Delete somebody else's message as its author would; needs `force-delete-message`."""
+
+
 @routes.post("chat.delete")
-async def delete(call: Call) -> dict[str, Any]:
+async def delete(call: Call, asked: Delete) -> dict[str, Any]:
     """Delete a message."""
-    body = call.body
-    room_id, message_id = body.required_text("roomId"), body.required_text("msgId")
-    stored = await _message_in(call, message_id, room_id)
+    stored = await _message_in(call, asked.msg_id, asked.room_id)
     author = stored.get("u", {})
     if (
-        body.flag("asUser")
+        asked.as_user
         and author.get("_id") != call.user_id
-        and not await call.may("force-delete-message", RoomId(room_id))
+        and not await call.may("force-delete-message", RoomId(asked.room_id))
     ):
         raise PlainRefusal(_NO_FORCE)
     try:
-        await call.services.messaging.delete_message(call.user_id, MessageId(message_id))
+        await call.services.messaging.delete_message(call.user_id, MessageId(asked.msg_id))
     except MessageNotFound:
-        raise _no_message(message_id) from None
+        raise _no_message(asked.msg_id) from None
     return {
-        "_id": message_id,
+        "_id": asked.msg_id,
         "ts": str(int(time.time() * 1000)),
-        "message": {"_id": message_id, "rid": room_id, "u": author},
+        "message": {"_id": asked.msg_id, "rid": asked.room_id, "u": author},
     }
 
 
@@ -105,12 +127,17 @@ def _no_message(message_id: str) -> PlainRefusal:
     return PlainRefusal(f'No message found with the id of "{message_id}".')
 
 
+class Get(Asked):
+    """A message by id."""
+
+    msg_id: Required
+
+
 @routes.get("chat.getMessage")
-async def get_message(call: Call) -> dict[str, Any]:
+async def get_message(call: Call, asked: Get) -> dict[str, Any]:
     """One message."""
-    message_id = call.query.required_text("msgId")
     try:
-        message = await call.services.messaging.get_message(call.user_id, MessageId(message_id))
+        message = await call.services.messaging.get_message(call.user_id, MessageId(asked.msg_id))
     except (MessageNotFound, NotAllowed):
         raise Unsuccessful from None
     return {"message": message}
@@ -133,90 +160,19 @@ async def react(call: Call, asked: React) -> None:
         raise Refusal(
             'The required "emoji" param is missing.', code="error-emoji-param-not-provided"
         )
+    messaging, target = call.services.messaging, MessageId(asked.message_id)
     try:
-        await call.services.messaging.set_reaction(
-            call.user_id, emoji, MessageId(asked.message_id), asked.should_react
-        )
+        if asked.should_react is None:
+            await messaging.toggle_reaction(call.user_id, emoji, target)
+        else:
+            await messaging.set_reaction(call.user_id, emoji, target, asked.should_react)
     except MessageNotFound:
-        raise BadRequest(
-            'The provided "messageId" does not match any existing message.',
-            code="error-message-not-found",
-        ) from None
+        raise no_such_message() from None
 
 
-@routes.get("chat.syncMessages")
-async def sync_messages(call: Call) -> dict[str, Any]:
-    """What happened in a room since a moment."""
-    query = call.query
-    room_id = query.text("roomId")
-    if not room_id:
-        raise Refusal('The required "roomId" query param is missing', code="error-param-required")
-    kind, last_update = query.text("type"), query.text("lastUpdate")
-    if kind:
-        return {"result": await synchronizing.page(call, RoomId(room_id), kind)}
-    if not last_update:
-        raise Refusal(
-            'The "type" or "lastUpdate" parameters must be provided', code="error-param-required"
-        )
-    since = parse_date(last_update)
-    if since is None:
-        raise Refusal(
-            'The "lastUpdate" query parameter must be a valid date',
-            code="error-lastUpdate-param-invalid",
-        )
-    found = await call.services.messaging.synchronize(call.user_id, RoomId(room_id), since)
-    return {"result": {"updated": found.updated, "deleted": found.deleted}}
-
-
-@routes.get("chat.getThreadMessages")
-async def thread_messages(call: Call) -> dict[str, Any]:
-    """The replies of a thread, oldest first."""
-    thread_id = call.query.required_text("tmid")
-    paging = parse_paging(call.query, await call.paging_rules())
-    try:
-        page = await in_steps(
-            lambda part: call.services.messaging.thread_messages(
-                call.user_id, MessageId(thread_id), part
-            ),
-            paging,
-        )
-    except MessageNotFound:
-        raise BadRequest("Invalid Message", code="error-invalid-message") from None
-    return paged("messages", page, paging)
-
-
-@routes.get("chat.getThreadsList")
-async def threads_list(call: Call) -> dict[str, Any]:
-    """Messages of a room that have replies, latest activity first."""
-    room_id = RoomId(call.query.required_text("rid"))
-    paging = parse_paging(call.query, await call.paging_rules())
-    is_wanted = await _thread_filter(call, room_id)
-    page = await in_steps(
-        lambda part: call.services.messaging.threads(call.user_id, room_id, part),
-        Paging(count=EVERYTHING) if is_wanted else paging,
+def no_such_message() -> BadRequest:
+    """The refusal of endpoints that take a message by `messageId`."""
+    return BadRequest(
+        'The provided "messageId" does not match any existing message.',
+        code="error-message-not-found",
     )
-    if is_wanted:
-        page = cut([thread for thread in page.items if is_wanted(thread)], paging)
-    return paged("threads", page, paging)
-
-
-async def _thread_filter(call: Call, room_id: RoomId) -> Callable[[Document], bool] | None:
-    """Which threads are wanted; None: all. Raises: InvalidParams."""
-    kind, text = call.query.text("type"), (call.query.text("text") or "").casefold()
-    unread: set[str] = set()
-    if kind == "unread":
-        membership = await call.services.messaging.subscription_of(call.user_id, room_id)
-        unread = set((membership or {}).get("tunread", ()))
-    elif kind not in (None, "", "all", "following"):
-        raise InvalidParams("must be equal to one of the allowed values")
-    if not text and kind not in ("unread", "following"):
-        return None
-
-    def is_wanted(thread: Document) -> bool:
-        of_kind = {
-            "unread": thread["_id"] in unread,
-            "following": call.user_id in thread.get("replies", ()),
-        }
-        return of_kind.get(kind or "", True) and text in str(thread.get("msg", "")).casefold()
-
-    return is_wanted

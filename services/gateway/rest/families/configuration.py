@@ -1,13 +1,15 @@
-"""Settings of the workspace, and lists that are empty here."""
+"""Public settings of the workspace, finding people and rooms, and lists that are empty here."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from pydantic import Field
+
 from hubbub.contracts.documents import Document
 from services.gateway.rest.answers import Answer
+from services.gateway.rest.asked import Asked, CommaWords, Listed, Word
 from services.gateway.rest.call import Call
-from services.gateway.rest.families.rooms import since
 from services.gateway.rest.paging import (
     Equals,
     OneOf,
@@ -25,12 +27,19 @@ _SHOWN: Final = ("_id", "value", "enterprise")
 _NOBODY: Final = "\ufffd"  # no setting has this id
 
 
+class PublicSettings(Listed):
+    """Which settings; `query` knows `_id`, one or some in `$in`."""
+
+    id_: CommaWords = Field(default=[], alias="_id")
+    """All of them when absent."""
+
+
 @routes.get("settings.public", access="anonymous")
-async def public(call: Call) -> dict[str, Any]:
+async def public(call: Call, asked: PublicSettings) -> dict[str, Any]:
     """Settings that everybody may see, by id."""
-    fields = parse_fields(call.query)
-    paging = parse_paging(call.query, await call.paging_rules(), sortable={"_id"})
-    ids = _ids(call)
+    fields = parse_fields(asked)
+    paging = parse_paging(asked, await call.paging_rules(), sortable={"_id"})
+    ids = wanted_ids(asked, asked.id_)
     page = await in_steps(
         lambda part: call.services.messaging.list_public_settings(part, ids), paging
     )
@@ -42,21 +51,28 @@ async def public(call: Call) -> dict[str, Any]:
     return answer
 
 
-def _ids(call: Call) -> list[str] | None:
-    """The wanted ids; None: all of them."""
-    match parse_conditions(call.query, {"_id": (Equals, OneOf)}).get("_id"):
+def wanted_ids(asked: Listed, named: list[str]) -> list[str] | None:
+    """The ids that `query` or the list `named` asks for; None: all. Raises: Refusal."""
+    match parse_conditions(asked, {"_id": (Equals, OneOf)}).get("_id"):
         case Equals(value=value):
             return [str(value)]
         case OneOf(values=values):
             return [str(value) for value in values] or [_NOBODY]
         case _:
-            return call.query.texts("_id", split=True) or None
+            return named or None
+
+
+class Spotlight(Asked):
+    """What is looked for."""
+
+    query: Word | None = None
+    """`@…` finds users, `#…` rooms, anything else both."""
 
 
 @routes.get("spotlight")
-async def spotlight(call: Call) -> dict[str, Any]:
-    """Users (`@…`) and rooms (`#…`) whose name holds a text, or both."""
-    wanted = (call.query.text("query") or "").strip()
+async def spotlight(call: Call, asked: Spotlight) -> dict[str, Any]:
+    """Users and rooms whose name begins with a text, then such that hold it."""
+    wanted = (asked.query or "").strip()
     text = wanted.removeprefix("@") if wanted.startswith("@") else wanted.removeprefix("#")
     if not text:
         return {"users": [], "rooms": []}
@@ -69,36 +85,16 @@ async def spotlight(call: Call) -> dict[str, Any]:
     return {"users": found.get("users", []), "rooms": found.get("rooms", [])}
 
 
-@routes.get("users.getPreferences")
-async def preferences(call: Call) -> dict[str, Any]:
-    """The caller's preferences."""
-    me = await call.services.account.me(call.user_id)
-    return {"preferences": me.get("settings", {}).get("preferences", {})}
-
-
-@routes.get("emoji-custom.list")
-async def emojis(call: Call) -> dict[str, Any]:
-    """Custom emoji: none."""
-    since(call, named="updatedSince", code="error-roomId-param-invalid")
-    return {"emojis": {"update": [], "remove": []}}
-
-
 @routes.get("apps/actionButtons", access="optional", unversioned=True)
 async def action_buttons(call: Call) -> Answer:
     """Buttons of apps: none. A bare list, which clients wait for before they sign in."""
     return Answer([])
 
 
-@routes.get("commands.list")
-async def commands(call: Call) -> dict[str, Any]:
-    """Slash commands: none."""
-    return {**_no_items("commands"), "appsLoaded": True}
-
-
-@routes.get("custom-user-status.list")
-async def custom_statuses(call: Call) -> dict[str, Any]:
-    """Custom statuses: none."""
-    return _no_items("statuses")
+@routes.get("apps/*", access="optional", unversioned=True)
+async def apps(call: Call) -> Answer:
+    """Whatever is asked about apps: there are none."""
+    return Answer([])
 
 
 def _no_items(key: str) -> dict[str, Any]:
@@ -115,7 +111,6 @@ _CONSTANT: Final[dict[str, dict[str, Any]]] = {
     "teams.list": _no_items("teams"),
 }
 _CONSTANT_FOR_ALL: Final[dict[str, dict[str, Any]]] = {
-    "pw.getPolicy": {"enabled": False, "policy": []},
     "service.configurations": {"configurations": []},
     "settings.oauth": {"services": []},
 }

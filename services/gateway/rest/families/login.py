@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from hubbub.contracts.account import LoginExpired, LoginRefused, LoginResult
 from hubbub.errors import HubbubError, NotAllowed, Unauthenticated
-from services.gateway.rest.answers import Answer, InvalidParams, PlainRefusal, login_refused
+from services.gateway.rest.answers import Answer, InvalidParams, login_refused
+from services.gateway.rest.asked import Asked, Word
 from services.gateway.rest.call import Call
-from services.gateway.rest.requests import Parameters
 from services.gateway.rest.router import Routes
+from services.gateway.rest.validation import filled
 
 routes = Routes()
 
@@ -20,7 +23,49 @@ class NoCredentials(HubbubError):
     status = 401
 
 
-def credentials(body: Parameters, code: str | None = None) -> dict[str, Any]:
+def _one(value: Any, info: ValidationInfo) -> Any:
+    """Forms give a list where a name stands twice; the last one counts."""
+    is_textual = bool(info.context and info.context.get("textual"))
+    return value[-1] if isinstance(value, list) and is_textual and value else value
+
+
+TextOrObject = Annotated[str | dict[str, Any] | None, BeforeValidator(_one)]
+
+
+Ignorable = Annotated[Any, BeforeValidator(_one), WithJsonSchema({"type": "string"})]
+
+
+class SignIn(Asked):
+    """Who wants to sign in: by `resume`, or by one of the names and a password."""
+
+    resume: Word | None = None
+    """A token of an earlier sign-in, or a personal access token."""
+    user: TextOrObject = None
+    """A username, an address, or an object with `username`, `email` or `id`."""
+    username: Ignorable = None
+    email: Ignorable = None
+    """Whatever stands there is only looked at when nothing comes before it."""
+    password: TextOrObject = None
+    """The password, or its SHA-256: `{"digest", "algorithm": "sha-256"}`."""
+    hashed: Word | None = None
+    """The SHA-256 of the password in hex."""
+    code: Word | None = None
+    """A second factor."""
+
+
+class _Named(Asked):
+    username: Word | None = None
+    email: Word | None = None
+    id: Word | None = None
+
+
+class _Digest(Asked):
+    digest: Word | None = None
+    hashed: Word | None = None
+    algorithm: Word | None = None
+
+
+def credentials(asked: SignIn, code: str | None = None) -> dict[str, Any]:
     """The login parameters in a REST body, in the form that DDP has for them.
 
     `user`, `username` and `email` are looked at in this order. A one-time `code` may stand in
@@ -28,53 +73,51 @@ def credentials(body: Parameters, code: str | None = None) -> dict[str, Any]:
 
     Raises: NoCredentials: nobody is named; InvalidParams: a value of a wrong type.
     """
-    resume = body.text("resume")
-    if resume:
-        return {"resume": resume}
-    found: dict[str, Any] = {"user": _user(body), "password": _password(body)}
-    code = body.text("code") or code
+    if asked.resume:
+        return {"resume": asked.resume}
+    found: dict[str, Any] = {"user": _user(asked), "password": _password(asked)}
+    code = asked.code or code
     return {"totp": {"code": code, "login": found}} if code else found
 
 
-def _user(body: Parameters) -> str | dict[str, str]:
-    user = body.raw("user")
+def _user(asked: SignIn) -> str | dict[str, str]:
+    user = asked.user
     if isinstance(user, dict):
-        inner = Parameters(user)
+        named = filled(_Named, user)
         for key in ("username", "email", "id"):
-            value = inner.text(key)
-            if value:
+            if value := getattr(named, key):
                 return {key: value}
     elif user:
-        return body.required_text("user")
+        return user
     for key in ("username", "email"):
-        value = body.text(key)
+        value = getattr(asked, key)
+        if value and not isinstance(value, str):
+            raise InvalidParams("must be string")
         if value:
             return {key: value}
     raise NoCredentials
 
 
-def _password(body: Parameters) -> str | dict[str, str]:
-    hashed = body.text("hashed")
-    if hashed:
-        return {"digest": hashed, "algorithm": "sha-256"}
-    password = body.raw("password")
+def _password(asked: SignIn) -> str | dict[str, str]:
+    if asked.hashed:
+        return {"digest": asked.hashed, "algorithm": "sha-256"}
+    password = asked.password
     if isinstance(password, dict):
-        inner = Parameters(password)
-        digest = inner.text("digest") or inner.text("hashed")
+        inner = filled(_Digest, password)
+        digest = inner.digest or inner.hashed
         if not digest:
             raise InvalidParams("must have required property 'digest'")
-        return {"digest": digest, "algorithm": inner.text("algorithm") or "sha-256"}
-    found = body.text("password")
-    if not found:
+        return {"digest": digest, "algorithm": inner.algorithm or "sha-256"}
+    if not password:
         raise NoCredentials
-    return found
+    return password
 
 
 @routes.post("login", access="anonymous")
-async def login(call: Call) -> Answer | dict[str, Any]:
+async def login(call: Call, asked: SignIn) -> Answer | dict[str, Any]:
     """Sign in by name, address or token; a new token each time, except for a token."""
     try:
-        parameters = credentials(call.body, call.headers.get("X-2fa-code") or None)
+        parameters = credentials(asked, call.headers.get("X-2fa-code") or None)
         result = await call.services.account.login(parameters, call.address)
     except (NoCredentials, LoginRefused):
         return login_refused()
@@ -110,16 +153,3 @@ async def end_token(call: Call) -> None:
 async def me(call: Call) -> dict[str, Any]:
     """The caller."""
     return await call.services.account.me(call.user_id)
-
-
-@routes.post("users.removeOtherTokens")
-async def remove_other_tokens(call: Call) -> None:
-    """Sign the caller out everywhere but here."""
-    await call.services.account.remove_other_tokens(call.user_id, call.identity.hashed_token)
-    call.door.authentication.forget(call.user_id)
-
-
-def not_twice(call: Call) -> None:
-    """Raises: PlainRefusal: the caller has an account already."""
-    if call.caller is not None:
-        raise PlainRefusal("Logged in users can not register again.")

@@ -15,6 +15,7 @@ from hubbub.doors.methods import METHODS, NOTHING, Caller
 from hubbub.errors import BadRequest, HubbubError, Internal, NotFound
 from hubbub.telemetry.log import get_logger
 from services.gateway.rest.answers import PlainRefusal
+from services.gateway.rest.asked import Asked, Word
 from services.gateway.rest.call import Call
 from services.gateway.rest.families.login import end_token
 from services.gateway.rest.requests import missing
@@ -31,28 +32,34 @@ _OF_SOCKETS: Final = frozenset(
 """Methods about the connection they come on, beside those of streams."""
 
 
+class Envelope(Asked):
+    """One call."""
+
+    message: Word | None = None
+    """EJSON: `{"msg": "method", "id": …, "method": …, "params": […]}`."""
+
+
 @routes.post("method.call/*", calls=0)
-async def method_call(call: Call) -> dict[str, Any]:
+async def method_call(call: Call, asked: Envelope) -> dict[str, Any]:
     """Call a method of the realtime protocol as the signed-in user."""
-    return await _answered(call, {"logout": _logout})
+    return await _answered(call, asked, {"logout": _logout})
 
 
 @routes.post("method.callAnon/*", calls=0, access="anonymous")
-async def method_call_anonymously(call: Call) -> dict[str, Any]:
+async def method_call_anonymously(call: Call, asked: Envelope) -> dict[str, Any]:
     """Call a method of the realtime protocol as nobody."""
-    return await _answered(call, {"login": _login})
+    return await _answered(call, asked, {"login": _login})
 
 
-async def _answered(call: Call, own: dict[str, Any]) -> dict[str, Any]:
-    envelope = _envelope(call)
+async def _answered(call: Call, asked: Envelope, own: dict[str, Any]) -> dict[str, Any]:
+    envelope = _envelope(asked.message)
     if isinstance(envelope, Refused):
         return _message(messages.result_error(envelope.id, envelope.error))
     return _message(await _result(call, envelope, own))
 
 
-def _envelope(call: Call) -> Method | Refused:
-    """The call in the body. Raises: PlainRefusal: it is none; InvalidParams: nothing there."""
-    text = call.body.text("message")
+def _envelope(text: str | None) -> Method | Refused:
+    """The call in `text`. Raises: PlainRefusal: it is none; InvalidParams: nothing there."""
     if not text:
         raise missing("message")
     try:
@@ -94,6 +101,8 @@ async def _value(call: Call, envelope: Method, own: dict[str, Any]) -> Any:
         user_id=call.caller.user_id if call.caller else None,
         address=call.address,
         hashed_token=call.caller.hashed_token if call.caller else None,
+        code=call.headers.get("X-2fa-code") or None,
+        code_method=call.headers.get("X-2fa-method") or None,
     )
     value = await method.call(call.services, caller, envelope.params)
     if envelope.name == "sendMessage":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from hubbub.contracts.account import UserNotFound
 from hubbub.contracts.documents import Document
 from hubbub.contracts.messages import (
@@ -16,47 +18,70 @@ from hubbub.contracts.rooms import RoomNotFound
 from hubbub.errors import BadRequest, NotAllowed, NotFound
 from hubbub.ids import RoomId, random_id
 from services.gateway.rest.answers import InvalidParams, PlainRefusal
+from services.gateway.rest.asked import Asked, Flag, Word, Words
 from services.gateway.rest.call import Call
-from services.gateway.rest.families import attachments
+from services.gateway.rest.families.attachments import Attachments, Link
 from services.gateway.rest.validation import filled
 
 MAX_TARGETS = 50  # rooms that one call may send to
 
 
-async def post(call: Call) -> tuple[str, Document]:
+class Post(Asked):
+    """A text, and where it is to go."""
+
+    room_id: Words = Field(default=[])
+    """A room or several, by id; goes before `channel`."""
+    channel: Words = Field(default=[])
+    """Rooms by id or name (`#general`), users by name (`@ann`) or id."""
+    text: Word | None = None
+    msg: Word | None = None
+    """The same as `text`."""
+    tmid: Word | None = None
+    """The first message of the thread to reply in."""
+    alias: Word | None = None
+    """Another name to show; needs `message-impersonate`, as do `avatar` and `emoji`."""
+    avatar: Link | None = None
+    emoji: Word | None = None
+    attachments: Attachments | None = None
+    parse_urls: Flag = True
+    """Whether links in the text are listed in the message."""
+    custom_fields: dict[str, Any] | None = None
+
+
+async def post(call: Call, asked: Post) -> tuple[str, Document]:
     """Send one text to each target; the first target as it was given, and its message.
 
     Raises: BadRequest: `invalid-channel`; InvalidParams; what messaging refuses.
     """
-    body = call.body
-    targets = body.texts("roomId") or body.texts("channel")
+    targets = asked.room_id or asked.channel
     if not targets:
         raise _invalid_channel()
     if len(targets) > MAX_TARGETS:
         raise InvalidParams(f"must NOT have more than {MAX_TARGETS} items")
-    checked(body.raw("attachments"))
-    text = body.text("text") or body.text("msg") or ""
     fields = {
-        "msg": text.strip(),
-        "tmid": body.text("tmid"),
-        "alias": body.text("alias"),
-        "avatar": _link(body.text("avatar")),
-        "emoji": body.text("emoji"),
-        "attachments": body.raw("attachments"),
-        "customFields": body.mapping("customFields"),
+        "msg": (asked.text or asked.msg or "").strip(),
+        "tmid": asked.tmid or None,
+        "alias": asked.alias,
+        "avatar": asked.avatar,
+        "emoji": asked.emoji,
+        "attachments": asked.attachments,
+        "parseUrls": asked.parse_urls,
+        "customFields": asked.custom_fields,
     }
     rooms = [await room_for(call, target) for target in targets]
+    messages = [filled(NewMessage, {**fields, "rid": room_id}) for room_id in rooms]
     try:
-        sent = [await send(call, {**fields, "rid": room_id}) for room_id in rooms]
+        sent = [await send(call, message) for message in messages]
     except ActionNotAllowed as error:
         # Another author's name, image or emoji: this endpoint has its own code for it.
         raise NotAllowed(error.reason) from None
     return targets[0], sent[0]
 
 
-async def send(call: Call, fields: dict[str, Any]) -> Document:
+async def send(call: Call, message: NewMessage) -> Document:
     """Send one message; a repeated attempt inside is the same message."""
-    message = filled(NewMessage, {"_id": random_id(), **_without_none(fields)})
+    if message.id is None:
+        message = message.model_copy(update={"id": random_id()})
     try:
         stored = await call.services.messaging.send_message(call.user_id, message, allow_empty=True)
     except MessageTooLong:
@@ -121,22 +146,6 @@ async def _direct_with_id(call: Call, user_id: str) -> RoomId:
     except UserNotFound:
         raise _invalid_channel() from None
     return await _direct_with(call, user["username"])
-
-
-def checked(value: Any) -> None:
-    """Raises: InvalidParams: these are no attachments that may be sent."""
-    if value is not None and (found := attachments.problems(value)):
-        raise InvalidParams(*found)
-
-
-def _link(value: str | None) -> str | None:
-    if value and not attachments.link_is_safe(value):
-        raise InvalidParams('must match format "uri"')
-    return value
-
-
-def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _invalid_channel() -> BadRequest:

@@ -1,36 +1,109 @@
-"""What can be read of one room, whichever door it was found by."""
+"""What can be read of one room, whichever door it was found by.
+
+Each read takes the call, the room, and what else was asked for; the doors enter them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from hubbub.contracts.documents import Document, Page, Paging
 from hubbub.contracts.messages import History
+from hubbub.contracts.room_lists import MessageFilter
 from hubbub.errors import NotAllowed, TooLarge
 from hubbub.ids import RoomId, UserId
-from services.gateway.rest.answers import Forbidden, InvalidParams
+from services.gateway.rest.answers import Forbidden, Refusal
+from services.gateway.rest.asked import Asked, CommaWords, Flag, Listed, Paged, Whole, Word
 from services.gateway.rest.call import Call
-from services.gateway.rest.paging import EVERYTHING, MAX_OFFSET, cut, paged, parse_paging
-from services.gateway.rest.requests import Parameters, parse_date
+from services.gateway.rest.paging import (
+    EVERYTHING,
+    MAX_OFFSET,
+    Condition,
+    Equals,
+    Holds,
+    paged,
+    parse_conditions,
+    parse_paging,
+)
+from services.gateway.rest.requests import WrongValue, parse_date
 from services.gateway.rest.steps import in_steps
 
 HISTORY_COUNT: Final = 20  # messages of `*.history` when the client does not say
 _CHUNK: Final = 100  # messages that messaging gives at once
 _MEMBER_SORT: Final = frozenset({"username", "name", "status"})
-_OFFLINE: Final = "offline"
+_NEWEST_FIRST: Final = {"ts": -1}
+_CONDITIONS: Final = {
+    "_id": (Equals,),
+    "u.username": (Equals,),
+    "msg": (Equals, Holds),
+    "ts": (Equals,),
+}
 
 
-def date(query: Parameters, name: str) -> datetime | None:
-    """A date, or None when absent. Raises: InvalidParams."""
-    text = query.text(name)
-    if not text:
+def _moment(value: Any, info: ValidationInfo) -> datetime | None:
+    textual = bool(info.context and info.context.get("textual"))
+    if isinstance(value, list) and textual:
+        value = value[-1] if value else None
+    if not value:
         return None
-    found = parse_date(text)
+    found = parse_date(value) if isinstance(value, str) else None
     if found is None:
-        raise InvalidParams('must match format "date-time"')
+        raise WrongValue('must match format "date-time"')
     return found
+
+
+Moment = Annotated[
+    datetime | None,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A date; an empty text counts as absent."""
+
+
+class HistoryAsked(Asked):
+    """Which messages of a room are wanted."""
+
+    latest: Moment = None
+    """Only messages before this moment."""
+    oldest: Moment = None
+    """Only messages after this moment."""
+    inclusive: Flag = False
+    """Whether the two moments themselves belong to it."""
+    count: Whole = None
+    offset: Whole = None
+    unreads: Flag = False
+    """Tell what of the rest the caller has not seen."""
+    show_thread_messages: Flag = True
+    """Whether replies that show only in their thread are included."""
+
+
+class MessagesAsked(Listed):
+    """Which messages of a room are wanted, as a list."""
+
+    mention_ids: CommaWords = Field(default=[])
+    """User ids: only messages that mention one of them."""
+    starred_ids: CommaWords = Field(default=[])
+    """User ids: only messages that one of them starred."""
+    pinned: Flag | None = None
+
+
+class MembersAsked(Paged):
+    """Which members of a room are wanted."""
+
+    status: CommaWords = Field(default=[])
+    filter_: Word | None = Field(default=None, alias="filter")
+    """A part of a username or name."""
+
+
+class CountersAsked(Asked):
+    """Whose counters are wanted."""
+
+    user_id: Word | None = None
+    """The caller's own when absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,39 +119,88 @@ class Stretch:
     show_thread_messages: bool = True
 
 
-async def history(call: Call, room: Document) -> dict[str, Any]:
+async def history(call: Call, room: Document, asked: HistoryAsked) -> dict[str, Any]:
     """Messages newest first, as `*.history` answers them."""
-    query, rules = call.query, await call.paging_rules()
+    rules = await call.paging_rules()
     room_id = RoomId(room["_id"])
-    unreads = query.flag("unreads")
     membership = (
-        await call.services.messaging.subscription_of(call.user_id, room_id) if unreads else None
+        await call.services.messaging.subscription_of(call.user_id, room_id)
+        if asked.unreads
+        else None
     )
     stretch = Stretch(
-        count=rules.count(query.whole("count"), HISTORY_COUNT),
-        offset=min(query.whole("offset") or 0, MAX_OFFSET),
-        latest=date(query, "latest"),
-        oldest=date(query, "oldest"),
-        inclusive=query.flag("inclusive"),
+        count=rules.count(asked.count, HISTORY_COUNT),
+        offset=min(asked.offset or 0, MAX_OFFSET),
+        latest=asked.latest,
+        oldest=asked.oldest,
+        inclusive=asked.inclusive,
         last_seen=(membership or {}).get("ls"),
-        show_thread_messages=query.flag("showThreadMessages", default=True),
+        show_thread_messages=asked.show_thread_messages,
     )
     found = await _stretch(call, room_id, stretch)
     answer: dict[str, Any] = {"messages": found.messages}
-    if unreads:
+    if asked.unreads:
         answer["unreadNotLoaded"] = found.unread_not_loaded
         if found.first_unread is not None:
             answer["firstUnread"] = found.first_unread
     return answer
 
 
-async def messages(call: Call, room: Document) -> dict[str, Any]:
+async def messages(call: Call, room: Document, asked: MessagesAsked) -> dict[str, Any]:
     """Messages newest first, as a paged list."""
-    paging = parse_paging(call.query, await call.paging_rules())
+    paging = parse_paging(asked, await call.paging_rules(), sortable=("ts", "_id"))
+    wanted = _filter(asked)
+    if wanted == MessageFilter() and (paging.sort or _NEWEST_FIRST) == _NEWEST_FIRST:
+        return await _newest(call, room, paging)
+    try:
+        page = await in_steps(
+            lambda part: call.services.messaging.messages_of(
+                call.user_id, RoomId(room["_id"]), part, wanted
+            ),
+            paging,
+        )
+    except NotAllowed:
+        raise Forbidden from None
+    return paged("messages", page, paging)
+
+
+async def _newest(call: Call, room: Document, paging: Paging) -> dict[str, Any]:
+    """All messages: their number is known without counting."""
     stretch = Stretch(count=paging.count, offset=paging.offset)
     found = (await _stretch(call, RoomId(room["_id"]), stretch)).messages
     total = max(int(room.get("msgs") or 0), paging.offset + len(found) if found else 0)
     return paged("messages", Page(items=found, total=total), paging)
+
+
+def _filter(asked: MessagesAsked) -> MessageFilter:
+    """What the client looks for. Raises: Refusal: a query that is not known."""
+    conditions = parse_conditions(asked, _CONDITIONS)
+    text = conditions.get("msg")
+    at = _equal(conditions.get("ts"))
+    return MessageFilter(
+        message_id=_equal(conditions.get("_id")),
+        author=_equal(conditions.get("u.username")),
+        text=text.text if isinstance(text, Holds) else _equal(text),
+        text_part=isinstance(text, Holds),
+        ignore_case=isinstance(text, Holds) and text.ignore_case,
+        at=None if at is None else _date_in_query(at, asked),
+        mentioned=asked.mention_ids[:100],
+        starred_by=asked.starred_ids[:100],
+        pinned=asked.pinned,
+    )
+
+
+def _equal(condition: Condition | None) -> str | None:
+    return str(condition.value) if isinstance(condition, Equals) else None
+
+
+def _date_in_query(text: str, asked: MessagesAsked) -> datetime:
+    found = parse_date(text)
+    if found is None:
+        raise Refusal(
+            f'Invalid query parameter provided: "{asked.query}"', code="error-invalid-query"
+        )
+    return found
 
 
 async def _stretch(call: Call, room_id: RoomId, wanted: Stretch) -> History:
@@ -120,33 +242,23 @@ async def _stretch(call: Call, room_id: RoomId, wanted: Stretch) -> History:
     return found.model_copy(update={"messages": collected})
 
 
-async def members(call: Call, room: Document) -> dict[str, Any]:
+async def members(call: Call, room: Document, asked: MembersAsked) -> dict[str, Any]:
     """Members of the room, by username."""
-    query = call.query
-    paging = parse_paging(query, await call.paging_rules(), sortable=_MEMBER_SORT)
-    statuses = frozenset(query.texts("status", split=True))
-    # One status is filtered here, since messaging knows only "online" and "all".
-    asked = Paging(count=EVERYTHING, sort=paging.sort) if statuses else paging
+    paging = parse_paging(asked, await call.paging_rules(), sortable=_MEMBER_SORT)
     try:
         page = await in_steps(
             lambda part: call.services.messaging.members(
                 call.user_id,
                 RoomId(room["_id"]),
                 part,
-                name_filter=query.text("filter") or None,
-                online_only=bool(statuses) and _OFFLINE not in statuses,
+                name_filter=asked.filter_ or None,
+                statuses=asked.status or None,
             ),
-            asked,
+            paging,
         )
     except NotAllowed:
         raise Forbidden from None
-    if statuses:
-        page = cut([item for item in page.items if _status(item) in statuses], paging)
     return paged("members", page, paging)
-
-
-def _status(member: Document) -> str:
-    return str(member.get("status") or _OFFLINE)
 
 
 async def online(call: Call, room: Document) -> dict[str, Any]:
@@ -173,10 +285,10 @@ async def moderators(call: Call, room: Document) -> dict[str, Any]:
     return {"moderators": [entry["u"] for entry in held if "moderator" in entry.get("roles", ())]}
 
 
-async def counters(call: Call, room: Document) -> dict[str, Any]:
+async def counters(call: Call, room: Document, asked: CountersAsked) -> dict[str, Any]:
     """How much there is in the room, and how much of it the caller has not seen."""
     user_id = call.user_id
-    other = call.query.text("userId")
+    other = asked.user_id
     administers = await call.may("view-room-administration")
     if other and other != user_id:
         if not administers:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import Any
 
-from hubbub.errors import NotAllowed
 from hubbub.ids import UserId
-from services.gateway.rest.answers import Forbidden, PlainRefusal
+from services.gateway.rest.answers import PlainRefusal
+from services.gateway.rest.asked import Asked, Flag, UserSelector, Word
 from services.gateway.rest.call import Call
 from services.gateway.rest.router import Routes
 from services.gateway.rest.selectors import names_a_user, user_of
@@ -15,49 +14,63 @@ from services.gateway.rest.selectors import names_a_user, user_of
 routes = Routes()
 
 
-async def _token_name(call: Call) -> str:
-    """The name in the body, of a caller who may have such tokens."""
-    await _may_have_personal_tokens(call)
-    name = call.body.text("tokenName")
-    if not name:
-        raise PlainRefusal("The 'tokenName' param is required")
-    return name
+class TokenName(Asked):
+    """Which personal access token."""
+
+    token_name: Word | None = None
+
+    @property
+    def name(self) -> str:
+        """The name. Raises: PlainRefusal."""
+        if not self.token_name:
+            raise PlainRefusal("The 'tokenName' param is required")
+        return self.token_name
 
 
-async def _may_have_personal_tokens(call: Call) -> None:
-    if not await call.may("create-personal-access-tokens"):
-        raise NotAllowed("Not Authorized", code="not-authorized")
+class PersonalToken(TokenName):
+    """A personal access token, and whether its bearer is asked for a second factor."""
+
+    bypass_two_factor: Flag | None = None
 
 
-@routes.post("users.generatePersonalAccessToken")
-async def generate(call: Call) -> dict[str, Any]:
+class SignInAs(UserSelector):
+    """Whom to sign in."""
+
+    secret: Word | None = None
+    """The server's secret, where it has one."""
+
+
+@routes.post("users.generatePersonalAccessToken", second_factor=True)
+async def generate(call: Call, asked: PersonalToken) -> dict[str, Any]:
     """Make a personal access token; its text is told this once."""
-    name = await _token_name(call)
-    bypass = call.body.flag("bypassTwoFactor")
-    return {"token": await call.services.account.add_personal_token(call.user_id, name, bypass)}
+    # Whoever may have none is told so before a missing name is.
+    await call.services.account.personal_tokens(call.user_id)
+    token = await call.services.account.add_personal_token(
+        call.user_id, asked.name, asked.bypass_two_factor is True
+    )
+    return {"token": token}
 
 
-@routes.post("users.regeneratePersonalAccessToken")
-async def regenerate(call: Call) -> dict[str, Any]:
+@routes.post("users.regeneratePersonalAccessToken", second_factor=True)
+async def regenerate(call: Call, asked: PersonalToken) -> dict[str, Any]:
     """Replace a personal access token."""
-    name = await _token_name(call)
-    bypass = call.body.flag("bypassTwoFactor")
-    token = await call.services.account.renew_personal_token(call.user_id, name, bypass)
+    token = await call.services.account.renew_personal_token(
+        call.user_id, asked.name, asked.bypass_two_factor
+    )
     call.door.authentication.forget(call.user_id)
     return {"token": token}
 
 
-@routes.post("users.removePersonalAccessToken")
-async def remove(call: Call) -> None:
+@routes.post("users.removePersonalAccessToken", second_factor=True)
+async def remove(call: Call, asked: TokenName) -> None:
     """Forget a personal access token."""
-    await call.services.account.remove_personal_token(call.user_id, await _token_name(call))
+    await call.services.account.remove_personal_token(call.user_id, asked.name)
     call.door.authentication.forget(call.user_id)
 
 
 @routes.get("users.getPersonalAccessTokens")
 async def list_tokens(call: Call) -> dict[str, Any]:
     """The caller's personal access tokens, without their texts."""
-    await _may_have_personal_tokens(call)
     found = await call.services.account.personal_tokens(call.user_id)
     return {
         "tokens": [
@@ -72,40 +85,39 @@ async def list_tokens(call: Call) -> dict[str, Any]:
     }
 
 
-@routes.post("users.createToken")
-async def create(call: Call) -> dict[str, Any]:
+@routes.post("users.createToken", second_factor=True)
+async def create(call: Call, asked: SignInAs) -> dict[str, Any]:
     """Sign somebody in without a password: oneself, or anybody for who may."""
-    user = await user_of(call, call.body)
-    if user["_id"] != call.user_id and not _may_sign_in_others(call):
-        raise NotAllowed("Not authorized", code="error-not-authorized")
-    result = await call.services.account.create_token(UserId(user["_id"]))
+    user = await user_of(call, asked)
+    result = await call.services.account.create_token(
+        call.user_id, UserId(user["_id"]), asked.secret
+    )
     return {"data": {"userId": result.user_id, "authToken": result.token}}
 
 
-def _may_sign_in_others(call: Call) -> bool:
-    secret = call.door.settings.token_secret.get_secret_value()
-    if not secret:
-        return "admin" in call.identity.roles
-    return hmac.compare_digest((call.body.text("secret") or "").encode(), secret.encode())
+@routes.post("users.removeOtherTokens")
+async def remove_other_tokens(call: Call) -> None:
+    """Sign the caller out everywhere but here."""
+    await call.services.account.remove_other_tokens(call.user_id, call.identity.hashed_token)
+    call.door.authentication.forget(call.user_id)
 
 
 @routes.post("users.logoutOtherClients")
 async def logout_other_clients(call: Call) -> dict[str, Any]:
-    """A new token for the caller; all others are gone."""
-    result = await call.services.account.new_token(call.user_id, call.identity.hashed_token)
-    await call.services.account.remove_other_tokens(call.user_id, result.hashed_token)
+    """A new token for the caller; all others end ten seconds later."""
+    result = await call.services.account.logout_other_clients(
+        call.user_id, call.identity.hashed_token
+    )
     call.door.authentication.forget(call.user_id)
     return {"token": result.token, "tokenExpires": result.token_expires}
 
 
 @routes.post("users.logout")
-async def logout(call: Call) -> dict[str, Any]:
+async def logout(call: Call, asked: UserSelector) -> dict[str, Any]:
     """End every sign-in of the caller, or of somebody else for who may."""
     user_id = call.user_id
-    if names_a_user(call.body):
-        user_id = UserId((await user_of(call, call.body))["_id"])
-    if user_id != call.user_id and not await call.may("logout-other-user"):
-        raise Forbidden
-    await call.services.account.sign_out(user_id)
+    if names_a_user(asked):
+        user_id = UserId((await user_of(call, asked))["_id"])
+    await call.services.account.sign_out(call.user_id, user_id)
     call.door.authentication.forget(user_id)
     return {"message": f"User {user_id} has been logged out!"}

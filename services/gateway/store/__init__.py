@@ -1,0 +1,1 @@
+"""What the gateway keeps: uploaded files, avatars, custom emoji."""
