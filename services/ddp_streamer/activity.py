@@ -16,8 +16,10 @@ from hubbub.contracts.event_log import EPHEMERAL_SUBJECTS, Header, Kind, room_au
 from hubbub.contracts.messaging import Messaging
 from hubbub.ddp import ejson
 from hubbub.ddp.stream import stream_frame
-from hubbub.errors import HubbubError
+from hubbub.errors import HubbubError, NotAllowed
+from hubbub.ids import RoomId, UserId
 from services.ddp_streamer.rights import Question, Rights
+from services.ddp_streamer.workspace import Workspace
 
 STREAM: Final = "notify-room"
 _ACTIVITIES: Final = frozenset({"user-typing", "user-recording", "user-uploading"})
@@ -25,7 +27,9 @@ _MAX_EXTRA = 1024  # bytes
 _MAX_ROOM_ID = 128  # characters; it becomes part of a NATS subject, whose length is bounded
 _EQUAL_STATE = 1.0  # seconds between two equal states of one socket and room
 _MAX_REMEMBERED = 64  # states per socket
-_REAL_NAMES = "UI_Use_Real_Name"
+_CROWD = 500  # members online; where more would hear it, typing is told to nobody
+_CROWD_SECONDS = 60.0  # for which a room is known to be crowded, or not to be
+_MAX_ROOMS = 10_000  # of which that is known
 
 Publish = Callable[[str, bytes, dict[str, str]], Awaitable[None]]
 """Publish on NATS: subject, payload, headers."""
@@ -106,29 +110,29 @@ class Activity:
         rights: Rights,
         messaging: Messaging,
         publish: Publish,
+        workspace: Workspace,
         *,
         now: Callable[[], float],
     ) -> None:
         self._rights = rights
         self._messaging = messaging
         self._publish = publish
+        self._workspace = workspace
         self._now = now
-        self._real_names: bool | None = None
-
-    def settings_changed(self) -> None:
-        """Read the setting again when it is needed next."""
-        self._real_names = None
+        self._crowded: dict[str, tuple[bool, float]] = {}  # room id → (crowded, until)
 
     async def write(self, writer: Writer, params: list[Any]) -> None:
         """Tell the others in the room. What is not allowed has no effect and is no error."""
         user_id = writer.user_id
         said = notice(params)
-        if user_id is None or said is None or not await self._is_own_name(writer, said.name):
+        if user_id is None or said is None or not self._is_own_name(writer, said.name):
             return
         if self._is_repeated(writer, said):
             return
         question = Question("access", user_id, said.room_id)
         if not await self._rights.learn(question) or writer.user_id != user_id:
+            return
+        if await self._is_crowded(UserId(user_id), RoomId(said.room_id)):
             return
         for one in (said, said.derived()):
             if one is not None:
@@ -146,18 +150,38 @@ class Activity:
             },
         )
 
-    async def _is_own_name(self, writer: Writer, name: str) -> bool:
-        if self._real_names is None:
-            self._real_names = await self._read_setting()
-        field = "name" if self._real_names else "username"
+    def _is_own_name(self, writer: Writer, name: str) -> bool:
+        field = "name" if self._workspace.real_names else "username"
         return bool(name) and writer.document.get(field) == name
 
-    async def _read_setting(self) -> bool:
+    async def _is_crowded(self, user_id: UserId, room_id: RoomId) -> bool:
+        """Whether so many are online in the room that typing would cost more than it says."""
+        crowded, until = self._crowded.get(room_id, (False, 0.0))
+        now = self._now()
+        if until > now:
+            return crowded
         try:
-            page = await self._messaging.list_public_settings(Paging(count=1), [_REAL_NAMES])
+            crowded = await self._has_crowd(user_id, room_id)
         except HubbubError:
-            return False  # asked again at the next change of settings; usernames are the rule
-        return any(item.get("_id") == _REAL_NAMES and item.get("value") for item in page.items)
+            return crowded  # as it was before; asked again next time
+        self._crowded.pop(room_id, None)
+        self._crowded[room_id] = crowded, now + _CROWD_SECONDS
+        if len(self._crowded) > _MAX_ROOMS:
+            del self._crowded[next(iter(self._crowded))]
+        return crowded
+
+    async def _has_crowd(self, user_id: UserId, room_id: RoomId) -> bool:
+        room = await self._messaging.get_room(user_id, room_id)
+        members = room.get("usersCount")
+        if not isinstance(members, int) or members <= _CROWD:
+            return False
+        try:
+            online = await self._messaging.members(
+                user_id, room_id, Paging(count=1), online_only=True
+            )
+        except NotAllowed:  # who is in it is told to nobody
+            return True
+        return online.total > _CROWD
 
     def _is_repeated(self, writer: Writer, said: Notice) -> bool:
         """The same state within a second says nothing new."""

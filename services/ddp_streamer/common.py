@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -75,10 +76,16 @@ class Keeper(Protocol):
     def left(self, connection: Connection) -> None: ...
 
 
+def never() -> bool:
+    """It is not so."""
+    return False
+
+
 class Common:
     """What all connections of a streamer share."""
 
     __slots__ = (
+        "anonymous_may_stay",
         "control_rate",
         "flusher",
         "frame_rate",
@@ -96,7 +103,11 @@ class Common:
         metrics: StreamerMetrics,
         keeper: Keeper,
         loop: asyncio.AbstractEventLoop,
+        *,
+        anonymous_may_stay: Callable[[], bool] = never,
     ) -> None:
+        self.anonymous_may_stay = anonymous_may_stay
+        """Whether the workspace lets people read who are not signed in."""
         self.settings = settings
         self.metrics = metrics
         self.tally: Tally = metrics.tally

@@ -27,6 +27,7 @@ from services.ddp_streamer.common import (
 )
 from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.outbox import Outbox
+from services.ddp_streamer.room_frames import shows_room
 from services.ddp_streamer.wheel import NEVER
 
 __all__ = ["Cause", "Common", "Connection", "ConnectionListener", "OpenSession", "Peer"]
@@ -54,6 +55,7 @@ _FLOOD_PAUSE = 1.0  # seconds without reading after the first flood
 _FLOOD_FORGIVEN = 60.0  # seconds after which a flood counts as the first one again
 _HEARTBEAT_SPREAD = 5.0  # seconds; so that clients of a restarted pod are not pinged together
 _SOON = (2.0, 8.0)  # seconds after which a connection over a soft limit is asked to leave
+_LOOK_AGAIN = 1.0  # seconds; when a limit was passed that must not be heeded now
 _SERVER_ID_RAW = websocket.text_frame(messages.SERVER_ID)
 _SERVER_ID_SOCKJS = websocket.text_frame(sockjs.OPEN) + websocket.text_frame(
     sockjs.wrap(messages.SERVER_ID)
@@ -208,6 +210,11 @@ class Connection(asyncio.Protocol):
         self._too_slow()
         return False
 
+    def drop_room(self, room_id: str) -> None:
+        """Forget what is queued about a room that the user has lost."""
+        if self._outbox is not None:
+            self._outbox.discard(lambda frame: shows_room(frame, room_id))
+
     def close(self, code: int, reason: str = "", *, cause: Cause | None = None) -> None:
         """Send what is queued, then a close frame (on SockJS a `c[...]` before it). Idempotent.
 
@@ -246,7 +253,10 @@ class Connection(asyncio.Protocol):
         self._common.keeper.joined(self)
         self._outbox.put(_SERVER_ID_SOCKJS if self._is_sockjs else _SERVER_ID_RAW)
         self._tally.messages_out["other"] += 1
-        self._common.wheel.schedule(self, now + min(settings.connect_timeout, self._heartbeat))
+        first = min(settings.connect_timeout, self._heartbeat)
+        if self._is_sockjs:
+            first = min(first, settings.sockjs_heartbeat)
+        self._common.wheel.schedule(self, min(now + first, self._login_by))
         self._listener = open_session(self)
         if tail:
             self.data_received(tail)
@@ -536,11 +546,12 @@ class Connection(asyncio.Protocol):
         return due
 
     def _check_limits(self, now: float) -> float:
-        due = min(self._leave_at, NEVER if self._authenticated else self._login_by)
+        login_by = NEVER if self._authenticated else self._login_by
+        due = min(self._leave_at, login_by)
         if now < due:
             return due
-        if self.login_pending:
-            return now + 1.0
+        if self.login_pending or (now < self._leave_at and self._common.anonymous_may_stay()):
+            return now + _LOOK_AGAIN
         if now >= self._leave_at:
             self.close(1013, "TRY_AGAIN_LATER")
         else:

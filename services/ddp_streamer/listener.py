@@ -19,7 +19,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from hubbub.telemetry.log import get_logger
 from services.ddp_streamer import handshake
-from services.ddp_streamer.common import Common, OpenSession, Peer
+from services.ddp_streamer.common import Common, OpenSession, Peer, never
 from services.ddp_streamer.connection import Connection
 from services.ddp_streamer.handshake import Refusal, Route
 from services.ddp_streamer.metrics import StreamerMetrics
@@ -51,6 +51,7 @@ class PublicListener:
         open_session: OpenSession,
         *,
         healthy: Callable[[], bool],
+        anonymous_may_stay: Callable[[], bool] = never,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
@@ -58,7 +59,13 @@ class PublicListener:
         self._healthy = healthy
         self._loop = asyncio.get_running_loop()
         self.connections = ConnectionRegistry(settings, metrics)
-        self._common = Common(settings, metrics, self.connections, self._loop)
+        self._common = Common(
+            settings,
+            metrics,
+            self.connections,
+            self._loop,
+            anonymous_may_stay=anonymous_may_stay,
+        )
         self._admission = Admission(settings, self._loop.time)
         self._http = web.Server(
             self._handle,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 
@@ -23,12 +23,15 @@ from hubbub.errors import BadRequest, HubbubError, NotAllowed, Timeout, Unauthen
 from hubbub.ids import UserId
 from hubbub.telemetry.log import get_logger
 from services.ddp_streamer.fanout import Fanout
+from services.ddp_streamer.identities import Identities
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
 from services.ddp_streamer.session import POLICY, Reply, Session
 from services.ddp_streamer.tasks import Tasks
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 _OWN_FIELDS: Final = ("username", "name", "emails")
 """What a client may know of its own user by the collection `users`."""
@@ -55,6 +58,7 @@ class Logins:
         fanout: Fanout,
         routes: Routes,
         presence: PresenceLink,
+        identities: Identities,
         metrics: StreamerMetrics,
         *,
         tasks: Tasks,
@@ -65,6 +69,7 @@ class Logins:
         self._fanout = fanout
         self._routes = routes
         self._presence = presence
+        self._identities = identities
         self._metrics = metrics
         self._tasks = tasks
         self._hold = hold_seconds
@@ -79,12 +84,13 @@ class Logins:
         if not isinstance(parameters, dict):
             raise BadRequest("Match failed", code=400)
         try:
-            result = await self._held(session, parameters)
+            result = await self._until_decided(session, lambda: self._log_in(session, parameters))
         except HubbubError as error:
             outcome = "unavailable" if isinstance(error, Unavailable | Timeout) else "refused"
             self._metrics.logins.labels(_variant(parameters), outcome).inc()
             raise
         self._metrics.logins.labels(result.type, "ok").inc()
+        self._identities.remember(session)
         return Reply(_answer(result), lambda: self._presence.opened(session))
 
     async def logout(self, session: Session, _: Method) -> Reply:
@@ -98,6 +104,7 @@ class Logins:
                 lambda: self._account.logout(UserId(user_id), token), _LOGOUT_PATIENCE
             )
         self.leave(session, answer=True)
+        self._identities.forget(session)
         session.send(messages.removed("users", user_id))
         return Reply()
 
@@ -108,6 +115,7 @@ class Logins:
             raise NotAllowed("You are not logged in.", code=403)
         result = await self._account.new_token(UserId(user_id), session.hashed_token)
         session.hashed_token = result.hashed_token
+        self._identities.remember(session)
         return Reply({**_answer(result), "type": "resume"})
 
     async def remove_other_tokens(self, session: Session, _: Method) -> Reply:
@@ -118,17 +126,76 @@ class Logins:
         await self._account.remove_other_tokens(UserId(user_id), session.hashed_token)
         return Reply()
 
+    async def logout_other_clients(self, session: Session, _: Method) -> Reply:
+        """A new token for this socket; every other login of the user ends a little later.
+
+        Raises: NotAllowed: nobody is signed in; HubbubError.
+        """
+        user_id = session.user_id
+        if user_id is None:
+            raise NotAllowed("You are not logged in.", code=403)
+        result = await self._account.logout_other_clients(UserId(user_id), session.hashed_token)
+        session.hashed_token, session.personal_token = result.hashed_token, False
+        self._identities.remember(session)
+        return Reply({"token": result.token, "tokenExpires": result.token_expires})
+
+    # --- coming back --------------------------------------------------------------------------
+
+    def may_resume(self, offered: str | None) -> bool:
+        """Whether `offered` can be the id of an earlier session."""
+        return self._identities.may_be(offered)
+
+    async def resume(self, session: Session, offered: str) -> None:
+        """Sign in whoever the session `offered` belonged to, if its token is still good.
+
+        Else the session stays anonymous: that is no error. What cannot be decided is held as
+        a login is; then the socket is closed, and its client comes again.
+        """
+        try:
+            entered = await self._until_decided(session, lambda: self._come_back(session, offered))
+        except Unavailable:
+            self._metrics.logins.labels("session", "unavailable").inc()
+            return
+        self._metrics.logins.labels("session", "ok" if entered else "refused").inc()
+        if entered:
+            self._presence.opened(session)
+
+    async def _come_back(self, session: Session, offered: str) -> bool:
+        identity = await self._identities.take(offered, session)
+        if identity is None:
+            return False
+        user_id = UserId(identity.user_id)
+        try:
+            await self._account.verify_token(user_id, identity.hashed_token)
+            document = await self._account.me(user_id)
+        except (Unavailable, Timeout):
+            raise
+        except HubbubError:
+            self._identities.forget(session)
+            return False
+        await self._enter(
+            session, identity.user_id, identity.hashed_token, identity.personal, document
+        )
+        await self._identities.tell_taken(identity)
+        return session.person is not None
+
     # --- entering and leaving -----------------------------------------------------------------
 
-    async def _held(self, session: Session, parameters: dict[str, Any]) -> LoginResult:
-        """Log in as soon as it can be decided. The session is signed in when this returns."""
+    async def _log_in(self, session: Session, parameters: dict[str, Any]) -> LoginResult:
+        address = session.connection.peer.address or ""
+        result = await self._account.login(parameters, address)
+        await self._enter(
+            session, result.user_id, result.hashed_token, result.personal, result.user
+        )
+        return result
+
+    async def _until_decided(self, session: Session, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until somebody can say yes or no. Raises: Unavailable: nobody could for long."""
         begun = self._clock.monotonic()
         pause = _FIRST_PAUSE
         while True:
             try:
-                address = session.connection.peer.address or ""
-                result = await self._account.login(parameters, address)
-                await self._enter(session, result)
+                return await attempt()
             except (Unavailable, Timeout) as error:
                 if self._clock.monotonic() - begun + pause > self._hold:
                     log.warning("login_not_decided", reason=type(error).__name__)
@@ -138,17 +205,22 @@ class Logins:
                         code=503,
                         details={"retryAfter": random.randint(2, 8)},  # noqa: S311
                     ) from None
-            else:
-                return result
             await self._clock.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
             pause = min(_LONGEST_PAUSE, pause * 2)
 
-    async def _enter(self, session: Session, result: LoginResult) -> None:
+    async def _enter(
+        self,
+        session: Session,
+        user_id: str,
+        hashed_token: str,
+        personal: bool,
+        document: Mapping[str, Any],
+    ) -> None:
         """Raises: Unavailable: the user's events cannot be routed now."""
-        audience = user_audience(result.user_id)
-        if session.user_id == result.user_id:
-            session.hashed_token = result.hashed_token
-            session.personal_token = result.personal
+        audience = user_audience(user_id)
+        if session.user_id == user_id:
+            session.hashed_token = hashed_token
+            session.personal_token = personal
             return
         changed_lately = False
         if not self._routes.acquire_now(audience):
@@ -163,14 +235,14 @@ class Logins:
             former = session.person.user_id
             self.leave(session, answer=True)
             session.send(messages.removed("users", former))
-        session.hashed_token = result.hashed_token
-        session.personal_token = result.personal
-        session.document = {key: result.user[key] for key in _OWN_FIELDS if key in result.user}
-        session.person = self._fanout.people.enter(result.user_id, session)
+        session.hashed_token = hashed_token
+        session.personal_token = personal
+        session.document = {key: document[key] for key in _OWN_FIELDS if key in document}
+        session.person = self._fanout.people.enter(user_id, session)
         session.connection.authenticated = True
-        session.send(messages.added("users", result.user_id, session.document))
+        session.send(messages.added("users", user_id, session.document))
         if changed_lately:
-            self.account_changed(result.user_id)
+            self.account_changed(user_id)
 
     def leave(self, session: Session, *, answer: bool) -> None:
         """The session is nobody's from now on. `answer`: its subscriptions end with `nosub`."""
@@ -266,7 +338,17 @@ class Logins:
         args = orjson.dumps([session.secret_id])
         session.send(stream_frame("notify-user", f"{user_id}/force_logout", args))
         session.end_all(answer=False)
+        self._identities.forget(session)
         session.connection.close(1008, POLICY)
+
+    def taken(self, user_id: str, connection_id: str) -> None:
+        """The client of this socket has come back on another one: here it is gone."""
+        person = self._fanout.people.get(user_id)
+        for session in list(person.sessions) if person is not None else ():
+            if isinstance(session, Session) and session.public_id == connection_id:
+                self._identities.taken(session)
+                session.end_all(answer=False)
+                session.connection.close(1008, POLICY)
 
     # --- the user's own document ----------------------------------------------------------------
 

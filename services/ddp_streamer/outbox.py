@@ -261,6 +261,16 @@ class Outbox:
             self.progress_at = now
         return self.progress_at
 
+    def discard(self, unwanted: Callable[[bytes], bool]) -> int:
+        """Forget the frames queued here that are `unwanted`; how many they were."""
+        frames = self._frames
+        if frames is None:
+            return 0
+        kept = [frame for frame in frames if not unwanted(frame)]
+        self._frames = kept or None
+        self._bytes = sum(map(len, kept))
+        return len(frames) - len(kept)
+
     def drop(self) -> None:
         """Forget what is queued here; the transport keeps what it has, which ends with a frame."""
         self._frames = None

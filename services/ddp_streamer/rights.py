@@ -115,6 +115,9 @@ class Rights:
     async def learn_access(self, user_id: str, room_id: str) -> bool:
         return await self.learn(Question("access", user_id, room_id))
 
+    async def learn_permissions(self, user_id: str, permissions: str) -> bool:
+        return await self.learn(Question("permissions", user_id, permissions))
+
     # --- forgetting ---------------------------------------------------------------------------
 
     def membership_changed(self, user_id: str, room_id: str) -> None:

@@ -6,23 +6,26 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Protocol
 
-from hubbub.contracts.event_log import Audience, room_audience
+from hubbub.contracts.event_log import Audience
 from hubbub.contracts.presence import Status, UnknownStatus
 from hubbub.ddp import messages
 from hubbub.ddp.messages import Method, Sub
 from hubbub.doors.methods import METHODS, NOTHING, Caller, Services
-from hubbub.errors import BadRequest, HubbubError, NotFound, Timeout, Unauthenticated, Unavailable
+from hubbub.errors import BadRequest, NotFound, Timeout, Unauthenticated, Unavailable
 from hubbub.ids import UserId
 from hubbub.telemetry.log import get_logger
 from services.ddp_streamer import streams
 from services.ddp_streamer.activity import Activity
-from services.ddp_streamer.audiences import ALL_ROOMS, Event
+from services.ddp_streamer.audiences import ALL_ROOMS
 from services.ddp_streamer.closing import ResyncCloser
-from services.ddp_streamer.fanout import Fanout, Person, membership_end
+from services.ddp_streamer.fanout import Fanout, Person
+from services.ddp_streamer.judge import Judge
+from services.ddp_streamer.judge import Routes as JudgeRoutes
 from services.ddp_streamer.logins import Logins
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
 from services.ddp_streamer.rates import Attempt, Excess, RateLimiter
+from services.ddp_streamer.relays import Relays
 from services.ddp_streamer.rights import Question, Rights
 from services.ddp_streamer.session import (
     AnonymousRefusal,
@@ -35,6 +38,7 @@ from services.ddp_streamer.session import (
 )
 from services.ddp_streamer.streams import Manner, Plan, Who, Wish, not_allowed
 from services.ddp_streamer.tasks import Tasks
+from services.ddp_streamer.workspace import Workspace
 
 log = get_logger(__name__)
 
@@ -44,14 +48,12 @@ _MAX_ID = 64  # characters of a user id that can be watched
 OwnMethod = Callable[[Session, Method], Awaitable[Reply]]
 
 
-class Routes(Protocol):
+class Routes(JudgeRoutes, Protocol):
     """What subscriptions need of `Audiences`."""
 
     def acquire_now(self, audience: Audience) -> bool: ...
     async def acquire(self, audiences: Iterable[Audience], *, timeout: float = 10.0) -> None: ...
     def release(self, audience: Audience) -> None: ...
-    def position(self, audience: Audience) -> int: ...
-    async def read(self, audience: Audience, after: int, upto: int) -> list[Event]: ...
 
 
 class Router:
@@ -67,6 +69,8 @@ class Router:
         logins: Logins,
         presence: PresenceLink,
         activity: Activity,
+        relays: Relays,
+        workspace: Workspace,
         closer: ResyncCloser,
         limiter: RateLimiter,
         metrics: StreamerMetrics,
@@ -81,6 +85,8 @@ class Router:
         self._logins = logins
         self._presence = presence
         self._activity = activity
+        self._relays = relays
+        self._workspace = workspace
         self._closer = closer
         self._limiter = limiter
         self._metrics = metrics
@@ -89,6 +95,9 @@ class Router:
         self._max_subscriptions = max_subscriptions
         self.sessions: dict[Session, None] = {}
         self._empty = asyncio.Event()
+        self._judge = Judge(
+            services.authorization, rights, fanout, routes, self.sessions.keys(), tasks=tasks
+        )
         self._gauges = {
             name: metrics.subscriptions.labels(name) for name in (*streams.STREAMS, "other")
         }
@@ -97,6 +106,7 @@ class Router:
             "logout": logins.logout,
             "getNewToken": logins.new_token,
             "removeOtherTokens": logins.remove_other_tokens,
+            "logoutOtherClients": logins.logout_other_clients,
             "UserPresence:online": self._online,
             "UserPresence:away": self._away,
             "UserPresence:setDefaultStatus": self._set_status,
@@ -105,6 +115,8 @@ class Router:
             "setUserStatus": self._set_status,
             "livechat:setUpConnection": self._nothing,
             "stream-notify-room": self._notify_room,
+            "stream-notify-room-users": self._notify_room_users,
+            "stream-notify-user": self._notify_user,
         }
 
     def open_session(self, connection: Socket) -> Session:
@@ -114,10 +126,21 @@ class Router:
         self._empty.clear()
         return session
 
+    def start(self) -> None:
+        """Begin what runs beside the sessions, as long as the streamer does."""
+        self._tasks.spawn(self._judge.judge_everybody(), "judge-everybody")
+        self._tasks.spawn(self._judge.judge_strangers(), "judge-strangers")
+
     async def wait_until_empty(self) -> None:
         """Return when no session is left."""
         if self.sessions:
             await self._empty.wait()
+
+    def may_resume(self, offered: str | None) -> bool:
+        return self._logins.may_resume(offered)
+
+    async def resume(self, session: Session, offered: str) -> None:
+        await self._logins.resume(session, offered)
 
     # --- methods ------------------------------------------------------------------------------
 
@@ -204,6 +227,14 @@ class Router:
 
     async def _notify_room(self, session: Session, method: Method) -> Reply:
         await self._activity.write(session, method.params)
+        return Reply()
+
+    async def _notify_room_users(self, session: Session, method: Method) -> Reply:
+        await self._relays.to_room(session, method.params)
+        return Reply()
+
+    async def _notify_user(self, session: Session, method: Method) -> Reply:
+        await self._relays.to_user(session, method.params)
         return Reply()
 
     # --- subscriptions ------------------------------------------------------------------------
@@ -419,84 +450,23 @@ class Router:
     def user_data_changed(self, user_id: str, payload: bytes) -> None:
         self._logins.user_data_changed(user_id, payload)
 
-    def account_changed(self, user_id: str) -> None:
+    def account_changed(self, user_id: str, *, rights: bool) -> None:
         self._logins.account_changed(user_id)
+        if rights:
+            self.judge_person(user_id)
+
+    def judge_person(self, user_id: str) -> None:
         person = self._fanout.people.get(user_id)
         if person is not None:
-            self._tasks.spawn(self._judge_person(person), "judge-again")
+            self._judge.person_changed(person)
 
     def rights_changed(self, what: str) -> None:
         if what in ("settings", "all"):
-            self._activity.settings_changed()
-        self._tasks.spawn(self._judge_everybody(), "judge-everybody")
-
-    async def _judge_everybody(self) -> None:
-        """One after another: this concerns all, and none of them is in a hurry."""
-        for person in self._fanout.people:
-            await self._judge_person(person)
-        for session in [session for session in self.sessions if session.person is None]:
-            await self._judge(session)
-
-    async def _judge_person(self, person: Person) -> None:
-        for session in list(person.sessions):
-            if isinstance(session, Session):
-                await self._judge(session)
-
-    async def _judge(self, session: Session) -> None:
-        """End the subscriptions of a session that it may not have any more."""
-        for subscription in list(session.subscriptions.values()):
-            plan = subscription.plan
-            if plan is None or plan.question is None:
-                continue
-            try:
-                allowed = await self._rights.learn(plan.question)
-            except HubbubError as error:
-                log.warning("not_judged", reason=type(error).__name__)
-                session.end_lost()
-                return
-            if not allowed:
-                session.end(subscription, not_allowed())
+            self._workspace.settings_changed()
+        self._judge.rights_changed(what)
 
     def room_access_changed(self, room_id: str, sequence: int) -> None:
-        """Nobody hears the room until it is clear who may."""
-        silenced = self._fanout.topics.of_room(room_id)
-        for topic, session in silenced:
-            self._fanout.topics.remove(topic, session)
-        if silenced:
-            concerned = {session: None for _, session in silenced if isinstance(session, Session)}
-            self._tasks.spawn(self._judge_room(room_id, sequence, list(concerned)), "judge-room")
-
-    async def _judge_room(self, room_id: str, sequence: int, sessions: list[Session]) -> None:
-        for session in sessions:
-            await self._judge(session)
-        audience = room_audience(room_id)
-        after = sequence
-        while any(session.of_room(room_id) for session in sessions):
-            position = self._routes.position(audience)
-            if after >= position:
-                # Behind what waits for delivery: the log has given that already.
-                self._fanout.when_delivered(lambda: self._let_hear(room_id, sessions))
-                return
-            try:
-                events = await self._routes.read(audience, after, position)
-            except Unavailable:
-                for session in sessions:
-                    session.end_lost()
-                return
-            for event in events:
-                ended = membership_end(event)
-                for session in sessions:
-                    if ended is not None and ended.user_id == session.user_id:
-                        session.end_room(room_id)
-                    elif session.listens_otherwise((event.stream, event.key)):
-                        session.send(event.payload)
-            after = position
-
-    def _let_hear(self, room_id: str, sessions: list[Session]) -> None:
-        for session in sessions:
-            for subscription in session.of_room(room_id):
-                if subscription.plan is not None:
-                    self._fanout.topics.add(subscription.plan.topic, session)
+        self._judge.room_changed(room_id, sequence)
 
 
 def _user_ids(value: Any) -> list[str]:

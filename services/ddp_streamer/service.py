@@ -11,7 +11,9 @@ from hubbub.contracts.account import Account
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.event_log import EVERYONE, LOGGED, PRESENCE
 from hubbub.contracts.messaging import Messaging
+from hubbub.contracts.pictures import Pictures
 from hubbub.contracts.presence import Presence
+from hubbub.contracts.push import Push
 from hubbub.doors.methods import Services
 from hubbub.errors import Unavailable
 from hubbub.runtime import Process
@@ -21,17 +23,20 @@ from services.ddp_streamer.activity import Activity
 from services.ddp_streamer.audiences import Audiences, Patience
 from services.ddp_streamer.closing import ResyncCloser, drain
 from services.ddp_streamer.fanout import Fanout
+from services.ddp_streamer.identities import Identities
 from services.ddp_streamer.lease import InstanceLease
 from services.ddp_streamer.listener import PublicListener
 from services.ddp_streamer.logins import Logins
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
 from services.ddp_streamer.rates import RateLimiter, Rule
+from services.ddp_streamer.relays import Relays
 from services.ddp_streamer.rights import Rights
 from services.ddp_streamer.router import Router
 from services.ddp_streamer.session import SessionLimits
 from services.ddp_streamer.settings import StreamerSettings
 from services.ddp_streamer.tasks import Tasks
+from services.ddp_streamer.workspace import Workspace
 
 log = get_logger(__name__)
 
@@ -90,7 +95,9 @@ class Streamer:
             account=bus.proxy(Account),
             authorization=bus.proxy(Authorization),
             messaging=bus.proxy(Messaging),
+            pictures=bus.proxy(Pictures),
             presence=bus.proxy(Presence),
+            push=bus.proxy(Push),
         )
         self.rights = Rights(
             services.authorization,
@@ -103,6 +110,7 @@ class Streamer:
             metrics,
             tasks=self._tasks,
             max_watched=settings.max_watched_users,
+            legacy_user_status=settings.legacy_user_status,
         )
         self.audiences = Audiences(
             bus.client,
@@ -114,13 +122,27 @@ class Streamer:
         )
         self.presence = PresenceLink(services.presence, instance)
         self._lease = InstanceLease(bus.client, instance, self.presence.boot_id)
+        self._identities = Identities(
+            bus.client,
+            instance,
+            seconds=settings.session_resume_seconds,
+            replicas=settings.session_replicas,
+        )
         self._closer = ResyncCloser(window=settings.resync_window)
-        activity = Activity(self.rights, services.messaging, self._publish, now=time.monotonic)
-        logins = Logins(
+        self._workspace = Workspace(services.messaging)
+        activity = Activity(
+            self.rights,
+            services.messaging,
+            self._publish,
+            self._workspace,
+            now=time.monotonic,
+        )
+        self._logins = Logins(
             services.account,
             self.fanout,
             self.audiences,
             self.presence,
+            self._identities,
             metrics,
             tasks=self._tasks,
             hold_seconds=settings.login_hold_seconds,
@@ -130,9 +152,11 @@ class Streamer:
             routes=self.audiences,
             fanout=self.fanout,
             rights=self.rights,
-            logins=logins,
+            logins=self._logins,
             presence=self.presence,
             activity=activity,
+            relays=Relays(services.messaging, self._publish),
+            workspace=self._workspace,
             closer=self._closer,
             limiter=RateLimiter(rules(settings)),
             metrics=metrics,
@@ -144,7 +168,11 @@ class Streamer:
         )
         self.fanout.connect(self.audiences, self.router)
         self.listener = PublicListener(
-            settings, metrics, self.router.open_session, healthy=lambda: bus.connected
+            settings,
+            metrics,
+            self.router.open_session,
+            healthy=lambda: bus.connected,
+            anonymous_may_stay=lambda: self._workspace.anonymous_read,
         )
 
     async def __aenter__(self) -> Streamer:
@@ -164,7 +192,13 @@ class Streamer:
         self._bus.on_reconnect(self._on_reconnect)
         await self._follow_everybody()
         await self._bus.listen(self.presence, service="ddp-streamer")
+        await self._identities.listen(self._logins.taken)
         self._tasks.spawn(self.presence.run(), "presence")
+        self._tasks.spawn(self._identities.run(), "identities")
+        self._tasks.spawn(self._workspace.run(), "workspace")
+        self._tasks.spawn(self.fanout.run(), "fanout")
+        self.router.start()
+        self._tasks.spawn(self._renew_identities(), "renew-identities")
         self._tasks.spawn(self._lease.run(), "lease")
         self._tasks.spawn(self._closer.run(), "resync")
         self._tasks.spawn(self._count(), "count")
@@ -192,6 +226,7 @@ class Streamer:
             log.warning("clients_did_not_close", count=len(self.router.sessions))
         try:
             async with asyncio.timeout(_LAST_WORDS):
+                await self._identities.flush()
                 await self.presence.flush()
                 await self._lease.end()
         except (Unavailable, TimeoutError) as error:
@@ -219,6 +254,10 @@ class Streamer:
         # What is never stored is not kept for later either.
         if self._bus.connected:
             await self._bus.client.publish(subject, payload, headers=headers)
+
+    async def _renew_identities(self) -> None:
+        while self._settings.session_resume_seconds > 0:
+            await self._identities.renew(self.router.sessions)
 
     async def _count(self) -> None:
         while True:

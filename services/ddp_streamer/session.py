@@ -74,6 +74,7 @@ class Socket(Recipient, Protocol):
     @property
     def closed(self) -> bool: ...
     def close(self, code: int, reason: str = "") -> None: ...
+    def drop_room(self, room_id: str) -> None: ...
 
 
 class Subscription:
@@ -117,6 +118,14 @@ class Handlers(Protocol):
 
     def is_parallel_safe(self, name: str) -> bool:
         """Whether the method may run beside others."""
+        ...
+
+    def may_resume(self, offered: str | None) -> bool:
+        """Whether `offered` can be the id of an earlier session."""
+        ...
+
+    async def resume(self, session: Session, offered: str) -> None:
+        """Sign in whoever the session `offered` belonged to, if anybody."""
         ...
 
     async def call(self, session: Session, method: Method, excess: Excess | None) -> Reply:
@@ -251,7 +260,7 @@ class Session:
             case Unsub(id=sub_id):
                 self._unsub(sub_id)
             case Connect():
-                self.send(messages.connected(self.secret_id))
+                self._greet(message)
             case Refused(kind="sub"):
                 self._refuse_sub(message.id, message.error)
             case Refused():
@@ -269,6 +278,26 @@ class Session:
                 task.cancel()
         self.end_all(answer=False)
         self._handlers.closed(self)
+
+    # --- who the client was -------------------------------------------------------------------
+
+    def _greet(self, connect: Connect) -> None:
+        self.send(messages.connected(self.secret_id))
+        if connect.session is not None and self._handlers.may_resume(connect.session):
+            # What is queued behind it waits until it is clear who the client is.
+            self._logins += 1
+            self.connection.login_pending = True
+            self._running = self._tasks.start(self._resume(connect.session), "resume")
+            self._running.add_done_callback(self._on_done)
+
+    async def _resume(self, offered: str) -> None:
+        try:
+            await self._handlers.resume(self, offered)
+        except Exception as error:
+            _unexpected("connect", error)
+        finally:
+            self._logins -= 1
+            self.connection.login_pending = self._logins > 0
 
     # --- the queue ----------------------------------------------------------------------------
 
@@ -414,6 +443,7 @@ class Session:
             self.send(messages.nosub(subscription.id, error))
 
     def end_room(self, room_id: str) -> None:
+        self.connection.drop_room(room_id)
         for subscription in self.of_room(room_id):
             self.end(subscription, not_allowed())
 

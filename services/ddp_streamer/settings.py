@@ -92,6 +92,12 @@ class StreamerSettings(Settings):
     """Seconds a login that cannot be decided (account service away) is held before the client is
     told; some clients never log in again after an error."""
 
+    session_resume_seconds: float = Field(default=86_400.0, ge=0)
+    """Seconds for which a client whose socket was cut may come back as who it was by offering
+    its old DDP session id, as clients do that never log in again; 0: not at all."""
+    session_replicas: int = Field(default=1, ge=1, le=5)
+    """Copies of these identities in NATS: 1 on a single server, 3 in production."""
+
     # --- events ---
     linger_seconds: float = Field(default=30.0, ge=0)
     """Seconds for which an audience stays routed after its last listener has gone; clients that
@@ -101,6 +107,9 @@ class StreamerSettings(Settings):
     1012 and load anew."""
     log_patience: float = Field(default=15.0, gt=0)
     """Seconds for which events are held while the event log does not answer."""
+    legacy_user_status: bool = False
+    """Tell every signed-in socket that asks for it (`notify-logged/user-status`) of every change
+    of everybody's presence, as old clients want it. Costs the square of the number of users."""
     resync_window: float = Field(default=30.0, ge=0)
     """Seconds over which sockets are closed when events are lost, so that their return is no
     storm (at most 200 per second in any case)."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from services.stream_hub.domain import Change, RoomFacts, facts_of, hidden_types, needs
-from services.stream_hub.domain.change import ROOMS, SETTINGS, identifier
-from services.stream_hub.domain.workspace import HIDDEN_TYPES_SETTING
+from services.stream_hub.domain.change import (
+    MESSAGES,
+    ROOMS,
+    SETTINGS,
+    USERS,
+    Moment,
+    identifier,
+)
+from services.stream_hub.domain.names import REAL_NAMES_SETTING, people_of
+from services.stream_hub.domain.workspace import ERASURE_SETTING, HIDDEN_TYPES_SETTING, erasure
 
 
 class Facts(Protocol):
@@ -30,6 +38,22 @@ class Facts(Protocol):
         """System messages that the workspace does not show."""
         ...
 
+    async def erasure(self) -> str:
+        """What becomes of the messages of a deleted account."""
+        ...
+
+    async def real_names(self) -> bool:
+        """Whether the workspace shows names instead of usernames."""
+        ...
+
+    async def names(self, user_ids: Iterable[str]) -> dict[str, str]:
+        """Names of those of the users who have one."""
+        ...
+
+    async def roles_before(self, user_id: str, moment: Moment) -> list[str] | None:
+        """The roles that a user held just before `moment`; None when nobody knows any more."""
+        ...
+
 
 class Knowledge:
     """Answers the questions of `domain.decide`.
@@ -44,15 +68,22 @@ class Knowledge:
         self._documents: Mapping[str, Mapping[str, Any]] = {}
         self._ended: Mapping[Any, Mapping[str, Any]] = {}
         self._hidden_types: frozenset[str] = frozenset()
+        self._erasure = erasure(None)
+        self._real_names = False
+        self._names: OrderedDict[str, str | None] = OrderedDict()
+        self._roles: dict[tuple[str, Moment], list[str] | None] = {}
 
     async def begin(self) -> None:
         """Forget everything, and look up what concerns all rooms."""
         self._rooms.clear()
+        self._names.clear()
+        self._real_names = await self._facts.real_names()
         self._hidden_types = await self._facts.hidden_types()
+        self._erasure = await self._facts.erasure()
 
-    async def prepare(self, changes: Iterable[Change]) -> None:
+    async def prepare(self, changes: Sequence[Change]) -> None:
         """Look up what deciding `changes` needs, with one query per kind."""
-        self._documents, self._ended = {}, {}
+        self._documents, self._ended, self._roles = {}, {}, {}
         rooms: set[str] = set()
         documents: set[str] = set()
         ended: set[str] = set()
@@ -64,6 +95,12 @@ class Knowledge:
                 documents.add(wanted.room_document)
             if wanted.ended_membership is not None:
                 ended.add(wanted.ended_membership)
+            if wanted.roles_before is not None:
+                # Rare: a role of the workspace was given or taken.
+                self._roles[wanted.roles_before] = await self._facts.roles_before(
+                    *wanted.roles_before
+                )
+        await self._prepare_names(changes)
         while len(self._rooms) > self._limit:
             self._rooms.popitem(last=False)
         if rooms:
@@ -82,11 +119,38 @@ class Knowledge:
         elif change.collection == SETTINGS and change.id == HIDDEN_TYPES_SETTING:
             value = change.document.get("value") if change.document is not None else None
             self._hidden_types = hidden_types(value)
+        elif change.collection == SETTINGS and change.id == ERASURE_SETTING:
+            value = change.document.get("value") if change.document is not None else None
+            self._erasure = erasure(value)
+        elif change.collection == SETTINGS and change.id == REAL_NAMES_SETTING:
+            # Of messages that are decided right behind it nobody has looked up the names: they
+            # are told with those that they were written with.
+            self._real_names = (change.document or {}).get("value") is True
+        elif change.collection == USERS and change.id in self._names:
+            self._names[change.id] = _name((change.document or {}).get("name"))
+
+    @property
+    def real_names(self) -> bool:
+        """See `domain.event.Known`."""
+        return self._real_names
+
+    def name(self, user_id: str) -> str | None:
+        """See `domain.event.Known`."""
+        return self._names.get(user_id)
 
     @property
     def hidden_types(self) -> frozenset[str]:
         """See `domain.event.Known`."""
         return self._hidden_types
+
+    @property
+    def erasure(self) -> str:
+        """See `domain.event.Known`."""
+        return self._erasure
+
+    def roles_before(self, user_id: Any, moment: Moment) -> list[str] | None:
+        """See `domain.event.Known`."""
+        return self._roles.get((user_id, moment))
 
     def room(self, room_id: str) -> RoomFacts | None:
         """See `domain.event.Known`."""
@@ -104,6 +168,25 @@ class Knowledge:
         key = identifier(membership_id)
         return self._ended.get(key) if key is not None else None
 
+    async def _prepare_names(self, changes: Iterable[Change]) -> None:
+        """Look names up once; then they follow the changes of the users."""
+        if not self._real_names:
+            return
+        wanted: dict[str, None] = {}
+        for change in changes:
+            if change.collection == MESSAGES:
+                wanted.update(dict.fromkeys(people_of(change)))
+        unknown = [user_id for user_id in wanted if user_id not in self._names]
+        for user_id in wanted:
+            if user_id in self._names:
+                self._names.move_to_end(user_id)
+        while len(self._names) > self._limit:
+            self._names.popitem(last=False)
+        if unknown:
+            found = await self._facts.names(unknown)
+            for user_id in unknown:
+                self._names[user_id] = found.get(user_id)
+
     def _learn_room(self, change: Change) -> None:
         room_id = identifier(change.id)
         if room_id is None:
@@ -113,3 +196,7 @@ class Knowledge:
             self._rooms.move_to_end(room_id)
         elif change.operation == "delete":
             self._rooms[room_id] = None
+
+
+def _name(value: object) -> str | None:
+    return value if type(value) is str and value else None

@@ -18,7 +18,7 @@ from hubbub.errors import HubbubError
 from hubbub.tasks import heed_cancellation, owned
 from hubbub.telemetry.log import get_logger
 from services.stream_hub import takeover
-from services.stream_hub.domain import decide
+from services.stream_hub.domain import Decision, decide
 from services.stream_hub.feed import Feed, Position, Read
 from services.stream_hub.jetstream import (
     Entry,
@@ -252,26 +252,31 @@ class Leader:
             await self._publish(term, publisher, items)
 
     async def _publish(self, term: Term, publisher: Publisher, items: Sequence[Read]) -> None:
+        decisions: list[Decision | None] = []
         told: dict[Event, None] = {}
         for item in items:
-            change = item.change
-            if item.gap:
-                await self._resync(term, publisher, item)
-            elif change is None:
-                publisher.pass_over(item.position)
-            else:
-                self._knowledge.learn(change)
-                decision = decide(change, self._knowledge)
+            decision = None
+            if item.change is not None and not item.gap:
+                self._knowledge.learn(item.change)
+                decision = decide(item.change, self._knowledge)
                 if decision.skipped is not None:
                     self._metrics.skipped.labels(decision.skipped).inc()
                 told.update(dict.fromkeys(decision.told))
+            decisions.append(decision)
+        # Caches first: a streamer that hears of lost rights asks at once what is left of them.
+        await self._tell(told)
+        for item, decision in zip(items, decisions, strict=True):
+            if item.gap:
+                await self._resync(term, publisher, item)
+            elif item.change is None or decision is None:
+                publisher.pass_over(item.position)
+            else:
                 await publisher.submit(
                     item.position,
                     decision.events,
-                    committed=change.committed,
+                    committed=item.change.committed,
                     read_at=item.read_at,
                 )
-        await self._tell(told)
 
     async def _resync(self, term: Term, publisher: Publisher, item: Read) -> None:
         """Say that changes are missing: whoever keeps a state must fetch it again."""

@@ -8,12 +8,16 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pymongo
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from bson.timestamp import Timestamp
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from hubbub.mongo import Database
+from hubbub.telemetry.log import get_logger
 from services.stream_hub.domain import RoomFacts, facts_of, hidden_types
-from services.stream_hub.domain.change import ROOMS, SETTINGS, TRASH
-from services.stream_hub.domain.workspace import HIDDEN_TYPES_SETTING
+from services.stream_hub.domain.change import ROOMS, SETTINGS, TRASH, USERS, Moment
+from services.stream_hub.domain.names import REAL_NAMES_SETTING
+from services.stream_hub.domain.roles import names
+from services.stream_hub.domain.workspace import ERASURE_SETTING, HIDDEN_TYPES_SETTING, erasure
 
 LEASES = "hubbub_leases"
 LEASE_ID = "stream-hub"
@@ -21,6 +25,9 @@ TIMEOUT = 1.0
 """Seconds for one query about the lease: it must fail well before the fence falls."""
 
 _PAST = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = 2**32 - 1  # the largest number within a second
+
+log = get_logger(__name__)
 
 StoreError = PyMongoError
 """What the methods here raise while the database is away."""
@@ -162,9 +169,11 @@ class FactStore:
     """What decisions look up."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._rooms = database[ROOMS]
         self._trash = database[TRASH]
         self._settings = database[SETTINGS]
+        self._users = database[USERS]
 
     async def room_facts(self, room_ids: Iterable[str]) -> dict[str, RoomFacts]:
         """Type and name of those of the rooms that exist."""
@@ -181,6 +190,50 @@ class FactStore:
         """Trash records of those of the memberships that have one."""
         query = {"_id": {"$in": list(ids)}, "__collection__": "subscription"}
         return {record["_id"]: record async for record in self._trash.find(query)}
+
+    async def roles_before(self, user_id: str, moment: Moment) -> list[str] | None:
+        """The roles that a user held just before `moment`; None when nobody knows any more.
+
+        The database keeps its recent past readable for some minutes. Asking it costs nothing
+        where no role changes; images of all accounts before all their changes would.
+        """
+        seconds, number = moment
+        at = Timestamp(seconds, number - 1) if number > 1 else Timestamp(seconds - 1, _LAST)
+        try:
+            with pymongo.timeout(TIMEOUT):
+                answer = await self._database.command(
+                    "find",
+                    USERS,
+                    filter={"_id": user_id},
+                    projection={"roles": 1},
+                    limit=1,
+                    singleBatch=True,
+                    readConcern={"level": "snapshot", "atClusterTime": at},
+                )
+        except OperationFailure as error:
+            log.info("past_not_readable", code=error.code)
+            return None
+        found = answer["cursor"]["firstBatch"]
+        return names(found[0].get("roles")) if found else None
+
+    async def real_names(self) -> bool:
+        """Whether the workspace shows names instead of usernames."""
+        setting = await self._settings.find_one({"_id": REAL_NAMES_SETTING}, {"value": 1})
+        return setting is not None and setting.get("value") is True
+
+    async def names(self, user_ids: Iterable[str]) -> dict[str, str]:
+        """Names of those of the users who have one."""
+        users = self._users.find({"_id": {"$in": list(user_ids)}}, {"name": 1})
+        return {
+            user["_id"]: user["name"]
+            async for user in users
+            if type(user.get("name")) is str and user["name"]
+        }
+
+    async def erasure(self) -> str:
+        """What becomes of the messages of a deleted account."""
+        setting = await self._settings.find_one({"_id": ERASURE_SETTING}, {"value": 1})
+        return erasure(setting.get("value") if setting is not None else None)
 
     async def hidden_types(self) -> frozenset[str]:
         """System messages that the workspace does not show."""

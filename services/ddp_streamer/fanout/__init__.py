@@ -9,6 +9,7 @@
 * `my_messages`     the messages of all rooms on one subscription
 * `rooms_changed`   changes of rooms, told at a bearable pace
 * `presence_watch`  who watches whom
+* `private_settings`  settings, to those who may see them
 """
 
 from services.ddp_streamer.fanout.delivery import Consequences, Fanout, Rights

@@ -35,7 +35,8 @@ from services.ddp_streamer.audiences import ALL_ROOMS, Event
 from services.ddp_streamer.fanout.memberships import Following, Memberships
 from services.ddp_streamer.fanout.my_messages import PublicRooms, my_message
 from services.ddp_streamer.fanout.people import People, Person
-from services.ddp_streamer.fanout.presence_watch import PresenceWatch
+from services.ddp_streamer.fanout.presence_watch import USER_STATUS, PresenceWatch, user_status
+from services.ddp_streamer.fanout.private_settings import PRIVATE_SETTINGS, PrivateSettings
 from services.ddp_streamer.fanout.queue import WorkQueue
 from services.ddp_streamer.fanout.recipients import Listening, Topic
 from services.ddp_streamer.fanout.rooms_changed import RoomsChanged, send_to
@@ -47,7 +48,16 @@ from services.ddp_streamer.tasks import Tasks
 log = get_logger(__name__)
 
 _EPHEMERAL_USER_EVENTS = frozenset(
-    {"message", "notification", "uiInteraction", "webrtc", "otr", "userData", "e2ekeyRequest"}
+    {
+        "message",
+        "notification",
+        "uiInteraction",
+        "webrtc",
+        "otr",
+        "userData",
+        "e2ekeyRequest",
+        "video-conference",
+    }
 )
 _EPHEMERAL_ROOM_EVENTS = frozenset({"user-activity", "typing"})
 _BETWEEN_PAUSES: Final = 31  # recipients between two points where others may run, less one
@@ -65,6 +75,10 @@ class Rights(Protocol):
         """Ask. Raises: Unavailable, Timeout: nobody answered for long."""
         ...
 
+    async def learn_permissions(self, user_id: str, permissions: str) -> bool:
+        """Ask for any of several permissions, joined by spaces. Raises: Unavailable, Timeout."""
+        ...
+
     def membership_changed(self, user_id: str, room_id: str) -> None: ...
     def room_changed(self, room_id: str) -> None: ...
     def account_changed(self, user_id: str) -> None: ...
@@ -74,8 +88,12 @@ class Rights(Protocol):
 class Consequences(Protocol):
     """What has to happen to sessions because of an event; it happens beside the fan-out."""
 
-    def account_changed(self, user_id: str) -> None:
-        """Tokens, roles or the active flag of a user changed."""
+    def account_changed(self, user_id: str, *, rights: bool) -> None:
+        """Tokens of a user changed; `rights`: perhaps also roles or the active flag."""
+        ...
+
+    def judge_person(self, user_id: str) -> None:
+        """What a user may follow besides one room has changed."""
         ...
 
     def room_access_changed(self, room_id: str, sequence: int) -> None:
@@ -106,6 +124,7 @@ class Fanout:
         tasks: Tasks,
         max_watched: int = 10_000,
         coalesce_seconds: float = 0.5,
+        legacy_user_status: bool = False,
         queue: WorkQueue | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -123,6 +142,8 @@ class Fanout:
         self._rooms_changed = RoomsChanged(
             self.people, self.topics, add_work=self._queue.add, pause=coalesce_seconds
         )
+        self._private_settings = PrivateSettings(self.topics, rights.learn_permissions)
+        self._legacy_user_status = legacy_user_status
         self._consequences: Consequences | None = None
         self.memberships: Memberships
         self._events = 0
@@ -149,6 +170,10 @@ class Fanout:
             deliver=self.deliver_to_person,
             tasks=self._tasks,
         )
+
+    async def run(self) -> None:
+        """What is done beside the fan-out, until cancelled."""
+        await self._private_settings.run()
 
     # --- the receiver's side ------------------------------------------------------------------
 
@@ -183,7 +208,7 @@ class Fanout:
         user_id, room_id = user_of(audience), room_of(audience)
         if user_id is not None:
             self._rights.account_changed(user_id)
-            self._told().account_changed(user_id)
+            self._told().account_changed(user_id, rights=True)
         elif audience == EVERYONE:
             self._rights.rights_changed("all")
         elif room_id is not None and audience != ALL_ROOMS:
@@ -198,6 +223,8 @@ class Fanout:
     def _work(self, event: Event, *, wildcard: bool) -> Iterator[None]:
         if event.kind is Kind.CONTROL:
             self._control(event, wildcard=wildcard)
+        elif (event.stream, event.key) == PRIVATE_SETTINGS:
+            self._private_settings.add(event)
         elif wildcard:
             if event.stream == "room-messages" and event.kind is Kind.FRAME:
                 yield from self.public_rooms.deliver(event)
@@ -242,6 +269,10 @@ class Fanout:
                     recipient.send_shared(frame)
                     if index & _BETWEEN_PAUSES == _BETWEEN_PAUSES:
                         yield
+            if self._legacy_user_status and self.topics.listeners(USER_STATUS):
+                status = user_status(event.payload)
+                if status is not None:
+                    yield from self._spread(status, USER_STATUS, None)
             return
         droppable = event.stream == "notify-room"
         frame = SharedFrame(event.payload, droppable=droppable)
@@ -255,7 +286,7 @@ class Fanout:
         sent = 0
         for index, recipient in enumerate(tuple(listeners)):
             # During a pause sessions may have ended, or lost the right to listen.
-            if paused and recipient not in self.topics.listeners(topic):
+            if paused and recipient not in listeners:
                 continue
             if origin is not None and recipient.connection_id == origin:
                 self._self_filtered.inc()
@@ -265,6 +296,7 @@ class Fanout:
             if index & _BETWEEN_PAUSES == _BETWEEN_PAUSES:
                 paused = True
                 yield
+                listeners = self.topics.listeners(topic)
         self._delivered.get(topic[0], self._delivered["other"]).inc(sent)
 
     def deliver_to_person(self, person: Person, event: Event) -> None:
@@ -298,8 +330,9 @@ class Fanout:
                 self._rights.membership_changed(control.user_id, control.room_id)
                 self.memberships.began(control, event.sequence)
             case AccountChanged():
-                self._rights.account_changed(control.user_id)
-                self._told().account_changed(control.user_id)
+                if control.rights:
+                    self._rights.account_changed(control.user_id)
+                self._told().account_changed(control.user_id, rights=control.rights)
             case RightsChanged():
                 self._rights.rights_changed(control.what)
                 self._told().rights_changed(control.what)
@@ -312,7 +345,10 @@ class Fanout:
             return
         if user_of(event.audience) is not None:
             # The room's own audience says it in the right place; this copy is for those who do
-            # not hear the room yet, because the memberships are being read.
+            # not hear the room yet, because the memberships are being read. Discussions of the
+            # room and rooms of its team may be closed to the user now, too.
+            self._rights.account_changed(ended.user_id)
+            self._told().judge_person(ended.user_id)
             if person.journal is not None:
                 self.memberships.ended(ended.user_id, ended.room_id, event.sequence)
             return

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
+
+import orjson
 
 from hubbub.contracts.event_log import Header
+from hubbub.ddp.stream import stream_frame
 from services.ddp_streamer.audiences import Event
-from services.ddp_streamer.fanout.recipients import Recipient
+from services.ddp_streamer.fanout.recipients import Recipient, Topic
 from services.ddp_streamer.frames import SharedFrame
+
+USER_STATUS: Final[Topic] = ("notify-logged", "user-status")
+"""The old way to be told of everybody's presence: every change goes to every socket."""
 
 RECENT = 30.0  # seconds
 _MAX_RECENT = 50_000  # users
@@ -81,3 +88,13 @@ class PresenceWatch:
         watchers.pop(recipient, None)
         if not watchers:
             del self._watchers[user_id]
+
+
+def user_status(payload: bytes) -> SharedFrame | None:
+    """A presence event as the old stream tells it: `[[id, username, status, text]]`."""
+    try:
+        fields = orjson.loads(payload)["fields"]
+        args = [[fields["uid"], *fields["args"][0]]]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return SharedFrame(stream_frame(*USER_STATUS, orjson.dumps(args)), droppable=True)

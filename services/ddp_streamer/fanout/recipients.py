@@ -64,7 +64,8 @@ class Listening(Protocol):
     def user_id(self) -> str | None: ...
 
     def end_room(self, room_id: str) -> None:
-        """The user lost this room: end the subscriptions that show it, saying `not-allowed`."""
+        """The user lost this room: end the subscriptions that show it, saying `not-allowed`, and
+        forget what is still on its way to the client about it."""
         ...
 
     def end_lost(self) -> None:

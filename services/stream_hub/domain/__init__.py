@@ -12,6 +12,7 @@ from typing import NamedTuple
 from hubbub.ddp.ejson import EjsonError
 from services.stream_hub.domain import memberships, messages, rooms, users, workspace
 from services.stream_hub.domain.change import (
+    CUSTOM_STATUSES,
     MEMBERSHIPS,
     MESSAGES,
     PERMISSIONS,
@@ -21,6 +22,7 @@ from services.stream_hub.domain.change import (
     TRASH,
     USERS,
     Change,
+    Moment,
     identifier,
     read,
 )
@@ -56,6 +58,7 @@ _RULES: Mapping[str, Callable[[Change, Known], Decision]] = {
     ROLES: workspace.decide_role,
     PERMISSIONS: workspace.decide_permission,
     SETTINGS: workspace.decide_setting,
+    CUSTOM_STATUSES: workspace.decide_custom_status,
     TRASH: lambda change, _: messages.decide_trash(change),
 }
 _WRITES = frozenset(("insert", "update", "replace", "delete"))
@@ -71,6 +74,8 @@ class Needs(NamedTuple):
     """The whole document of this room."""
     ended_membership: str | None = None
     """The trash record of this membership."""
+    roles_before: tuple[str, Moment] | None = None
+    """The roles that this user held before this moment."""
 
 
 _NOTHING = Needs()
@@ -86,6 +91,9 @@ def needs(change: Change) -> Needs:
             return Needs(room_document=identifier(document.get("rid")))
         if change.operation == "delete" and change.before is None:
             return Needs(ended_membership=identifier(change.id))
+    if change.collection == USERS and users.gives_or_takes_roles(change):
+        user_id = identifier(change.id)
+        return Needs(roles_before=None if user_id is None else (user_id, change.moment))
     return _NOTHING
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 OPERATIONS: frozenset[str] = frozenset(
     ("insert", "update", "replace", "delete", "drop", "rename", "dropDatabase", "invalidate")
@@ -18,7 +18,11 @@ USERS = "users"
 ROLES = "rocketchat_roles"
 PERMISSIONS = "rocketchat_permissions"
 SETTINGS = "rocketchat_settings"
+CUSTOM_STATUSES = "rocketchat_custom_user_status"
 TRASH = "rocketchat__trash"
+
+Moment: TypeAlias = tuple[int, int]
+"""A point in the database's history: seconds since 1970, and a number within the second."""
 
 MAX_ID = 256  # characters of an id that can address anybody
 
@@ -45,6 +49,8 @@ class Change:
     """New values of fields in `changed`, where a decision passes them on."""
     committed: int = 0
     """When it was committed: milliseconds since 1970 of the database's clock."""
+    moment: Moment = (0, 0)
+    """The same as the database counts it: changes of one transaction share it."""
 
     @property
     def is_update(self) -> bool:
@@ -85,6 +91,7 @@ def read(raw: Mapping[str, Any]) -> Change | None:
         removed=_names(raw.get("removed")),
         values=_pairs(values) if values else {},
         committed=_milliseconds(raw),
+        moment=_moment(raw.get("clusterTime")),
     )
 
 
@@ -103,6 +110,11 @@ def _milliseconds(raw: Mapping[str, Any]) -> int:
         return int(wall.timestamp() * 1000)
     seconds = getattr(raw.get("clusterTime"), "time", None)
     return seconds * 1000 if isinstance(seconds, int) else 0
+
+
+def _moment(timestamp: object) -> Moment:
+    seconds, number = getattr(timestamp, "time", None), getattr(timestamp, "inc", None)
+    return (seconds, number) if isinstance(seconds, int) and isinstance(number, int) else (0, 0)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from hubbub.contracts.base import Event
 from hubbub.contracts.event_log import Audience, ControlEvent, Header, Kind, encode_control
 from hubbub.ddp import ejson
 from hubbub.ddp.stream import stream_frame
+from services.stream_hub.domain.change import Moment
 
 _PLAIN_TYPES = (str, int, float, bool, type(None))
 _MAX_INTEGER = 2**63 - 1
@@ -63,6 +64,24 @@ class Known(Protocol):
     @property
     def hidden_types(self) -> frozenset[str]:
         """System messages that the workspace does not show."""
+        ...
+
+    @property
+    def real_names(self) -> bool:
+        """Whether the workspace shows names instead of usernames."""
+        ...
+
+    def name(self, user_id: str) -> str | None:
+        """A user's present name, where names are shown; None when nobody knows it."""
+        ...
+
+    @property
+    def erasure(self) -> str:
+        """What becomes of the messages of a deleted account."""
+        ...
+
+    def roles_before(self, user_id: Any, moment: Moment) -> Sequence[str] | None:
+        """The roles that a user held just before `moment`; None when nobody knows any more."""
         ...
 
     def room(self, room_id: str) -> RoomFacts | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from hubbub.contracts.event_log import (
-    LOGGED,
     MembershipBegan,
     MembershipEnded,
     room_audience,
@@ -15,7 +14,7 @@ from hubbub.contracts.event_log import (
 from hubbub.contracts.events import MembershipChanged
 from hubbub.contracts.workspace import PUBLISHED_SUBSCRIPTION_FIELDS
 from hubbub.ids import RoomId, UserId
-from services.stream_hub.domain import rooms
+from services.stream_hub.domain import roles, rooms
 from services.stream_hub.domain.change import Change, identifier
 from services.stream_hub.domain.event import Decision, Known, StreamEvent, control, frame, only
 
@@ -65,26 +64,10 @@ def _changed(change: Change, document: Mapping[str, Any], user_id: str, room_id:
     decision = Decision([shown])
     if change.touches(_ROLES):
         decision.told.append(_told(user_id, room_id, "roles"))
-        decision.events += _role_changes(change, document, room_id)
+        before = None if change.before is None else roles.names(change.before.get("roles"))
+        now = roles.names(document.get("roles"))
+        decision.events += roles.told(before, now, _user(document), room_id=room_id)
     return decision
-
-
-def _role_changes(
-    change: Change, document: Mapping[str, Any], room_id: str
-) -> Iterable[StreamEvent]:
-    """What everybody is told of roles given and taken. Without knowledge of the state before,
-    roles that are held are told as changed."""
-    now = _roles(document)
-    if change.before is None:
-        told: list[tuple[str, str]] = [("changed", role) for role in now]
-    else:
-        before = _roles(change.before)
-        told = [("added", role) for role in now if role not in before]
-        told += [("removed", role) for role in before if role not in now]
-    user = _user(document)
-    for kind, role in told:
-        args = [{"type": kind, "_id": role, "u": user, "scope": room_id}]
-        yield frame(LOGGED, "notify-logged", "roles-change", args)
 
 
 def _ended(change: Change, document: Mapping[str, Any]) -> Decision:
@@ -134,11 +117,6 @@ def _who(document: Mapping[str, Any]) -> tuple[str | None, str | None]:
     user = document.get("u")
     user_id = identifier(user.get("_id")) if isinstance(user, Mapping) else None
     return user_id, identifier(document.get("rid"))
-
-
-def _roles(document: Mapping[str, Any]) -> list[str]:
-    roles = document.get("roles")
-    return [role for role in roles if type(role) is str] if isinstance(roles, list) else []
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Messages: new, edited, reacted to, pinned, gone."""
+"""Messages: new, edited, reacted to, pinned, gone one by one or many at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from hubbub.contracts.event_log import room_audience
 from hubbub.contracts.workspace import INTERNAL_MESSAGE_FIELDS
 from services.stream_hub.domain.change import Change, identifier
 from services.stream_hub.domain.event import Decision, Known, StreamEvent, frame, without
+from services.stream_hub.domain.names import renamed
+
+PRUNE = "prune"
+"""Kind of the trash's record of messages that were removed at once."""
+PRUNED_BY = "prunedBy"
+"""Field of such a message in the trash: the record's id."""
 
 _NO_NEWS = frozenset(("_updatedAt", *INTERNAL_MESSAGE_FIELDS)) - {"_hidden"}
 """Fields whose change nobody would see. `_hidden` is one that everybody sees."""
@@ -33,13 +39,18 @@ def decide(change: Change, known: Known) -> Decision:
 
 
 def decide_trash(change: Change) -> Decision:
-    """A message that was deleted for good."""
+    """A message that was deleted for good, or many that were removed at once."""
     document = change.document or {}
     room_id = identifier(document.get("rid"))
-    if document.get("__collection__") != "message" or change.operation != "insert":
+    kind = document.get("__collection__")
+    if kind not in ("message", PRUNE) or change.operation != "insert":
         return Decision(skipped="unpublished")
     if room_id is None:
         return Decision(skipped="incomplete")
+    if kind == PRUNE:
+        return Decision([_pruned(room_id, document)])
+    if document.get(PRUNED_BY) is not None:
+        return Decision(skipped="no_news")  # told by the record of its portion
     return Decision([_deleted(room_id, document.get("_id", change.id))])
 
 
@@ -55,7 +66,7 @@ def _shown(document: Mapping[str, Any], room_id: str, known: Known) -> Decision:
                 room_audience(room_id),
                 "room-messages",
                 room_id,
-                [without(document, INTERNAL_MESSAGE_FIELDS)],
+                [without(renamed(document, known), INTERNAL_MESSAGE_FIELDS)],
                 uid=identifier(author.get("_id")) if isinstance(author, Mapping) else None,
                 more=room.headers if room else None,
             )
@@ -67,3 +78,17 @@ def _deleted(room_id: str, message_id: Any) -> StreamEvent:
     return frame(
         room_audience(room_id), "notify-room", f"{room_id}/deleteMessage", [{"_id": message_id}]
     )
+
+
+def _pruned(room_id: str, record: Mapping[str, Any]) -> StreamEvent:
+    """Which messages went: by id, and for clients that look at dates, from first to last."""
+    ids, users = record.get("ids"), record.get("users")
+    told = {
+        "rid": room_id,
+        "excludePinned": record.get("excludePinned") is True,
+        "ignoreDiscussion": record.get("ignoreDiscussion") is True,
+        "ts": {"$gte": record.get("first"), "$lte": record.get("last")},
+        "users": users if isinstance(users, list) else [],
+        "ids": ids if isinstance(ids, list) else [],
+    }
+    return frame(room_audience(room_id), "notify-room", f"{room_id}/deleteMessageBulk", [told])

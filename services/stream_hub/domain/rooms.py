@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hubbub.contracts.event_log import RoomAccessChanged, room_audience
+from hubbub.contracts.event_log import LOGGED, RoomAccessChanged, room_audience
 from hubbub.contracts.events import RoomChanged
 from hubbub.contracts.workspace import INTERNAL_MESSAGE_FIELDS, PUBLISHED_ROOM_FIELDS
 from hubbub.ids import RoomId
@@ -24,6 +24,7 @@ from services.stream_hub.domain.event import (
 _NEWS = PUBLISHED_ROOM_FIELDS - {"_id", "_updatedAt"}
 _ACCESS = frozenset("t teamId prid archived joinCodeRequired ro".split())
 _CACHED = _ACCESS | {"name", "fname"}
+_AVATAR = frozenset(("avatarETag",))
 
 
 def published(room: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +58,17 @@ def decide(change: Change, _: Known) -> Decision:
         decision.skipped = "gone"
     else:
         decision.events += _shown(room_id, change.document)
+        if change.touches(_AVATAR) and (change.is_update or "avatarETag" in change.document):
+            decision.events.append(_avatar(room_id, change.document))
     return decision
+
+
+def _avatar(room_id: str, document: Mapping[str, Any]) -> StreamEvent:
+    """The picture of a room, as everybody who is signed in may show it."""
+    avatar = {"rid": room_id, "etag": document.get("avatarETag")}
+    if avatar["etag"] is None:
+        del avatar["etag"]
+    return frame(LOGGED, "notify-logged", "updateAvatar", [avatar])
 
 
 def _shown(room_id: str, document: Mapping[str, Any]) -> list[StreamEvent]:

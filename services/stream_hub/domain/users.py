@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubbub.contracts.event_log import LOGGED, AccountChanged, user_audience
-from hubbub.contracts.events import UserChanged
-from hubbub.contracts.workspace import USER_DATA_FIELDS
+from hubbub.contracts.events import UserChanged, UserIdentityChanged
+from hubbub.contracts.workspace import BOT_USER_ID, REMOVED_USER, USER_DATA_FIELDS
 from hubbub.ids import UserId
+from services.stream_hub.domain import roles
 from services.stream_hub.domain.change import Change, identifier
 from services.stream_hub.domain.event import Decision, Known, StreamEvent, control, frame
 
@@ -18,20 +19,29 @@ FLAGS = ("totp", "email2fa")
 _FLAG_NAMES = frozenset(f"services.{flag}.enabled" for flag in FLAGS)
 _NO_NEWS = frozenset(("_updatedAt", "statusConnection"))
 _ACCOUNT = frozenset(("services", "active", "roles"))
+_RIGHTS = frozenset(("active", "roles"))
 _NAMES = frozenset(("name", "username"))
+_IDENTITY = _NAMES | {"active"}
+_ROLES = frozenset(("roles",))
+_UNLINK = "Unlink"
 _AVATAR = frozenset(("avatarETag",))
 _PRESENCE = frozenset(
     "status statusText statusDefault statusConnection lastLogin _updatedAt".split()
 )
 
 
-def decide(change: Change, _: Known) -> Decision:
+def gives_or_takes_roles(change: Change) -> bool:
+    """Whether an account that was there before may hold other roles now."""
+    return change.is_update and change.document is not None and change.touches(_ROLES)
+
+
+def decide(change: Change, known: Known) -> Decision:
     """An account that is new, changed or gone."""
     user_id = identifier(change.id)
     if user_id is None:
         return Decision(skipped="incomplete")
     if change.operation == "delete":
-        return _deleted(user_id)
+        return _deleted(user_id, known.erasure)
     decision = Decision()
     if change.operation == "insert":
         data = _own_view(change.document or {})
@@ -41,9 +51,12 @@ def decide(change: Change, _: Known) -> Decision:
         decision.told.append(UserChanged(user_id=UserId(user_id)))
         return decision
     if change.touches(_ACCOUNT):
-        decision.events.append(control(user_audience(user_id), AccountChanged(user_id=user_id)))
+        changed = AccountChanged(user_id=user_id, rights=change.touches(_RIGHTS))
+        decision.events.append(control(user_audience(user_id), changed))
     if not change.is_update or change.touched() - _PRESENCE:
         decision.told.append(UserChanged(user_id=UserId(user_id)))
+    if change.touches(_IDENTITY):
+        decision.told.append(UserIdentityChanged(user_id=UserId(user_id)))
     diff, unset = _difference(change)
     if diff.keys() | unset.keys() <= _NO_NEWS:
         decision.skipped = "no_news"
@@ -51,16 +64,33 @@ def decide(change: Change, _: Known) -> Decision:
         shown = {"type": "updated", "id": user_id, "diff": diff, "unset": unset}
         decision.events.append(_user_data(user_id, shown))
     decision.events += _seen_by_all(change, user_id)
+    if gives_or_takes_roles(change) and change.document is not None:
+        decision.events += roles.told(
+            known.roles_before(user_id, change.moment),
+            roles.names(change.document.get("roles")),
+            _reference(user_id, change.document),
+        )
     return decision
 
 
-def _deleted(user_id: str) -> Decision:
+def _deleted(user_id: str, erasure: str) -> Decision:
+    gone: dict[str, Any] = {"userId": user_id, "messageErasureType": erasure}
+    if erasure == _UNLINK:
+        gone["replaceByUser"] = {
+            "_id": BOT_USER_ID,
+            "username": BOT_USER_ID,
+            "alias": REMOVED_USER,
+        }
     return Decision(
         events=[
             control(user_audience(user_id), AccountChanged(user_id=user_id)),
             _user_data(user_id, {"type": "removed", "id": user_id}),
+            frame(LOGGED, "notify-logged", "Users:Deleted", [gone]),
         ],
-        told=[UserChanged(user_id=UserId(user_id), deleted=True)],
+        told=[
+            UserChanged(user_id=UserId(user_id), deleted=True),
+            UserIdentityChanged(user_id=UserId(user_id), deleted=True),
+        ],
     )
 
 
@@ -87,6 +117,11 @@ def _seen_by_all(change: Change, user_id: str) -> list[StreamEvent]:
             del avatar["etag"]
         events.append(frame(LOGGED, "notify-logged", "updateAvatar", [avatar]))
     return events
+
+
+def _reference(user_id: str, user: Mapping[str, Any]) -> dict[str, Any]:
+    names = {name: user[name] for name in ("username", "name") if type(user.get(name)) is str}
+    return {"_id": user_id, **names}
 
 
 def _own_view(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from hubbub.contracts.workspace import USER_DATA_FIELDS
 from services.stream_hub.domain.change import (
+    CUSTOM_STATUSES,
     MEMBERSHIPS,
     MESSAGES,
     PERMISSIONS,
@@ -21,14 +22,16 @@ from services.stream_hub.domain.change import (
     TRASH,
     USERS,
 )
+from services.stream_hub.domain.messages import PRUNE, PRUNED_BY
 from services.stream_hub.domain.users import FLAGS
 
 Stage = dict[str, Any]
 
 _WRITES = ["insert", "update", "replace"]
-_KEPT = [MEMBERSHIPS, ROOMS, USERS, ROLES, PERMISSIONS, SETTINGS]
+_KEPT = [MEMBERSHIPS, ROOMS, USERS, ROLES, PERMISSIONS, SETTINGS, CUSTOM_STATUSES]
 _ENDS = ["drop", "rename"]
 
+_PRUNE: Final = "first last ids users excludePinned ignoreDiscussion".split()
 _UPDATED: Final = {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}
 
 
@@ -42,7 +45,8 @@ def match() -> Stage:
                 {
                     "ns.coll": TRASH,
                     "operationType": "insert",
-                    "fullDocument.__collection__": "message",
+                    "fullDocument.__collection__": {"$in": ["message", PRUNE]},
+                    f"fullDocument.{PRUNED_BY}": {"$exists": False},
                 },
                 {"ns.coll": {"$in": [MESSAGES, *_KEPT]}, "operationType": {"$in": _ENDS}},
                 {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
@@ -97,7 +101,7 @@ def _document() -> Stage:
     user["services"] = {
         flag: {"enabled": f"$fullDocument.services.{flag}.enabled"} for flag in FLAGS
     }
-    trashed = {name: f"$fullDocument.{name}" for name in ("_id", "__collection__", "rid")}
+    trashed = {name: f"$fullDocument.{name}" for name in ("_id", "__collection__", "rid", *_PRUNE)}
     return {
         "$switch": {
             "branches": [

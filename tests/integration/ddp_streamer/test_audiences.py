@@ -13,6 +13,7 @@ from hubbub.bus.connection import Connection
 from hubbub.contracts.event_log import (
     LIVE_SUBJECTS,
     LOG_STREAM,
+    PREFIX,
     Audience,
     room_audience,
     user_audience,
@@ -74,15 +75,17 @@ class Loss:
 
     def __enter__(self) -> Loss:
         self._doors = self.stage.client._doors
-        subject = LIVE_SUBJECTS + self.audience
+        subject = PREFIX + "*." + self.audience
         (self._sid,) = (
             sid for sid, sub in self.stage.client._subs.items() if sub.subject == subject
         )
         self._door = self._doors[self._sid]
-        self._doors[self._sid] = lambda _subject, _reply, payload, _headers: self.payloads.append(
-            payload
-        )
+        self._doors[self._sid] = self._lose
         return self
+
+    def _lose(self, subject: bytes, _reply: bytes, payload: bytes, _headers: bytes | None) -> None:
+        if subject.startswith(LIVE_SUBJECTS.encode()):
+            self.payloads.append(payload)
 
     def __exit__(self, *_: object) -> None:
         self._doors[self._sid] = self._door

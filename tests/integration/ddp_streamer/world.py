@@ -29,7 +29,7 @@ from hubbub.contracts.event_log import (
 from hubbub.contracts.messages import NewMessage
 from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.presence import ConnectionRecord, Presence, Status
-from hubbub.contracts.rooms import Membership
+from hubbub.contracts.rooms import Membership, RoomNotFound, RoomType
 from hubbub.errors import Unauthenticated, Unavailable
 from hubbub.ids import RoomId, UserId
 from services.ddp_streamer.metrics import StreamerMetrics
@@ -49,6 +49,8 @@ class Facts:
     rooms: dict[str, str] = field(default_factory=dict)  # room id → type
     members: dict[str, set[str]] = field(default_factory=dict)  # user id → room ids
     permissions: dict[str, set[str]] = field(default_factory=dict)
+    no_preview: set[str | None] = field(default_factory=set)
+    settings: dict[str, Any] = field(default_factory=dict)
     account_away: bool = False
     authorization_away: bool = False
     presence: list[tuple[str, str, str, int]] = field(default_factory=list)
@@ -94,6 +96,11 @@ class FakeAccount(Account):
     async def logout(self, user_id: UserId, hashed_token: str) -> None:
         self.facts.tokens.pop(hashed_token.removeprefix("hash-"), None)
 
+    async def me(self, user_id: UserId) -> Document:
+        if self.facts.account_away:
+            raise Unavailable("away")
+        return {"_id": user_id, "username": user_id, "name": user_id.title(), "roles": ["user"]}
+
     async def verify_token(self, user_id: UserId, hashed_token: str) -> Identity:
         if self.facts.tokens.get(hashed_token.removeprefix("hash-")) != user_id:
             raise Unauthenticated("gone")
@@ -109,15 +116,28 @@ class FakeAuthorization(Authorization):
     ) -> bool:
         return bool(self.facts.permissions.get(user_id or "", set()) & set(permissions))
 
+    async def has_permission(
+        self, user_id: UserId | None, permission: str, room_id: RoomId | None = None
+    ) -> bool:
+        if permission == "preview-c-room":
+            return user_id not in self.facts.no_preview
+        return permission in self.facts.permissions.get(user_id or "", set())
+
+    async def accessible_rooms(self, room_ids: list[RoomId], user_id: UserId) -> list[RoomId]:
+        return [one for one in room_ids if await self.can_access_room_id(one, user_id)]
+
     async def can_access_room_id(self, room_id: RoomId, user_id: UserId | None) -> bool:
         if self.facts.authorization_away:
             raise Unavailable("away")
+        public = self.facts.rooms.get(room_id) == "c"
         if user_id is None or room_id not in self.facts.rooms:
-            return False
-        public = self.facts.rooms[room_id] == "c"
+            return public and bool(self.facts.settings.get("Accounts_AllowAnonymousRead"))
         return public or room_id in self.facts.members.get(user_id, set())
 
     async def can_read_room(self, room_id: RoomId, user_id: UserId | None) -> bool:
+        is_member = room_id in self.facts.members.get(user_id or "", set())
+        if not is_member and user_id in self.facts.no_preview:
+            return False
         return await self.can_access_room_id(room_id, user_id)
 
 
@@ -131,8 +151,38 @@ class FakeMessaging(Messaging):
             for room_id in self.facts.members.get(user_id, set())
         ]
 
-    async def list_public_settings(self, paging: Paging, ids: list[str] | None = None) -> Page:
-        return Page(items=[{"_id": "UI_Use_Real_Name", "value": False}], total=1)
+    async def setting_values(self, setting_ids: list[str]) -> Document:
+        return {one: self.facts.settings[one] for one in setting_ids if one in self.facts.settings}
+
+    async def get_room(
+        self,
+        user_id: UserId | None,
+        room_id: str | None = None,
+        name: str | None = None,
+        types: list[RoomType] | None = None,
+    ) -> Document:
+        return {"_id": room_id, "usersCount": 2}
+
+    async def subscription_of(self, user_id: UserId, room_id: RoomId) -> Document | None:
+        is_member = room_id in self.facts.members.get(user_id, set())
+        return {"rid": room_id} if is_member else None
+
+    async def is_member(self, user_id: UserId, room_id: RoomId, member_id: UserId) -> bool:
+        if room_id not in self.facts.members.get(user_id, set()):
+            raise RoomNotFound
+        return room_id in self.facts.members.get(member_id, set())
+
+    async def members(
+        self,
+        user_id: UserId,
+        room_id: RoomId,
+        paging: Paging,
+        name_filter: str | None = None,
+        online_only: bool = False,
+        statuses: list[str] | None = None,
+    ) -> Page:
+        inside = [one for one, rooms in self.facts.members.items() if room_id in rooms]
+        return Page(items=[{"_id": one} for one in inside], total=len(inside))
 
     async def send_message(
         self, user_id: UserId, message: NewMessage, allow_empty: bool = False
@@ -213,9 +263,13 @@ class DdpClient:
     async def send(self, **message: Any) -> None:
         await self._socket.send(orjson.dumps(message).decode())
 
-    async def greet(self) -> None:
-        await self.send(msg="connect", version="1", support=["1"])
-        await self.got(lambda frame: frame.get("msg") == "connected")
+    async def greet(self, session: str | None = None) -> str:
+        """Connect, offering a session; the id of the new one."""
+        offered = {} if session is None else {"session": session}
+        await self.send(msg="connect", version="1", support=["1"], **offered)
+        connected = await self.got(lambda frame: frame.get("msg") == "connected")
+        self.session = str(connected["session"])
+        return self.session
 
     async def got(
         self, predicate: Callable[[dict[str, Any]], bool], within: float = 5.0

@@ -29,6 +29,7 @@ class FakeSocket:
         self.closed = False
         self.code: int | None = None
         self.sent: list[dict[str, Any]] = []
+        self.dropped: list[str] = []
 
     def send(self, message: bytes) -> None:
         if not self.closed:
@@ -41,6 +42,9 @@ class FakeSocket:
     def close(self, code: int, reason: str = "") -> None:
         self.closed = True
         self.code = code
+
+    def drop_room(self, room_id: str) -> None:
+        self.dropped.append(room_id)
 
 
 class FakeListening:
@@ -79,9 +83,18 @@ class FakeHandlers:
         self.subs: Callable[[Session, Work], Awaitable[None]] | None = None
         self.limit: Excess | None = None
         self.own: Callable[[Session, Method], Awaitable[Reply]] | None = None
+        self.resumable: str | None = None
         self.ended_subs: list[Subscription] = []
         self.lost_sessions: list[Session] = []
         self.closed_sessions: list[Session] = []
+
+    def may_resume(self, offered: str | None) -> bool:
+        return self.resumable is not None and offered == self.resumable
+
+    async def resume(self, session: Session, offered: str) -> None:
+        self.running.append(f"resume {offered}")
+        if "resume" in self.gates:
+            await self.gates["resume"].wait()
 
     def gate(self, method_id: str) -> asyncio.Event:
         return self.gates.setdefault(method_id, asyncio.Event())

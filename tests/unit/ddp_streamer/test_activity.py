@@ -11,8 +11,10 @@ from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.documents import Page
 from hubbub.contracts.event_log import EPHEMERAL_SUBJECTS, Header
 from hubbub.contracts.messaging import Messaging
+from hubbub.errors import NotAllowed
 from services.ddp_streamer.activity import Activity, Notice, notice
 from services.ddp_streamer.rights import Rights
+from services.ddp_streamer.workspace import Workspace
 
 
 @pytest.mark.parametrize(
@@ -71,26 +73,47 @@ class Writer:
         self.public_id = "c1"
 
 
+class Room:
+    """Messaging, as far as it knows a room."""
+
+    def __init__(self) -> None:
+        self.size = 2
+        self.online = 1
+        self.asked = 0
+        self.counted = 0
+        self.hides_members = False
+
+    async def get_room(self, *_: object) -> dict[str, Any]:
+        self.asked += 1
+        return {"_id": "R", "usersCount": self.size}
+
+    async def members(self, *_: object, online_only: bool = False) -> Page:
+        assert online_only
+        self.counted += 1
+        if self.hides_members:
+            raise NotAllowed
+        return Page(items=[], total=self.online)
+
+
 class Others:
     """Authorization and messaging, and what was published."""
 
     def __init__(self) -> None:
         self.access = True
-        self.real_names = False
+        self.room = Room()
+        self.workspace = Workspace(cast("Messaging", self.room))
         self.now = 100.0
         self.published: list[tuple[str, Any, dict[str, str]]] = []
         self.activity = Activity(
             Rights(cast("Authorization", self)),
-            cast("Messaging", self),
+            cast("Messaging", self.room),
             self.publish,
+            self.workspace,
             now=lambda: self.now,
         )
 
     async def can_access_room_id(self, *_: object) -> bool:
         return self.access
-
-    async def list_public_settings(self, *_: object) -> Page:
-        return Page(items=[{"_id": "UI_Use_Real_Name", "value": self.real_names}], total=1)
 
     async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         self.published.append((subject, orjson.loads(payload), headers))
@@ -127,11 +150,10 @@ async def test_what_is_not_allowed_has_no_effect(
 
 async def test_real_names_when_the_workspace_shows_them() -> None:
     others, writer = Others(), Writer()
-    others.real_names = True
+    others.workspace.real_names = True
     await others.activity.write(writer, ["R/typing", "Bob B.", True])
     assert len(others.published) == 2
-    others.real_names = False
-    others.activity.settings_changed()
+    others.workspace.real_names = False
     await others.activity.write(writer, ["R2/typing", "Bob B.", True])
     assert len(others.published) == 2
 
@@ -158,3 +180,33 @@ async def test_equal_states_within_a_second_are_told_once() -> None:
         await others.activity.write(writer, [f"R{number}/typing", "bob", True])
     assert writer.typing is not None
     assert len(writer.typing) <= 64
+
+
+@pytest.mark.parametrize(
+    ("size", "online", "hides_members", "told"),
+    [
+        (500, 500, False, True),
+        (9_000, 500, False, True),
+        (9_000, 501, False, False),
+        (9_000, 1, True, False),
+    ],
+)
+async def test_a_crowd_is_not_told(size: int, online: int, hides_members: bool, told: bool) -> None:
+    others, writer = Others(), Writer()
+    others.room.size, others.room.online, others.room.hides_members = size, online, hides_members
+    await others.activity.write(writer, ["R/typing", "bob", True])
+    assert bool(others.published) is told
+
+
+async def test_a_room_is_counted_once_a_minute() -> None:
+    others, writer = Others(), Writer()
+    others.room.size = others.room.online = 501
+    for _ in range(20):
+        others.now += 2.9
+        await others.activity.write(writer, ["R/typing", "bob", True])
+    assert others.room.asked == others.room.counted == 1
+    others.room.online = 3
+    others.now += 10
+    await others.activity.write(writer, ["R/typing", "bob", True])
+    assert others.room.asked == 2
+    assert len(others.published) == 2

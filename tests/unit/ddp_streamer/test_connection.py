@@ -598,3 +598,25 @@ def test_whatever_bytes_arrive_the_end_is_a_documented_one(
     assert len(client.registry) == 0
     for _, payload in decode_frames(b"".join(client.transport.writes)):
         assert payload is not None
+
+
+def test_anonymous_sockets_stay_where_the_workspace_lets_them_read() -> None:
+    client = Client(StreamerSettings(anonymous_timeout=10, heartbeat_interval=1000))
+    allowed = True
+    client.common.anonymous_may_stay = lambda: allowed
+    client.advance(60)
+    assert not client.connection.closed
+    allowed = False
+    client.advance(3)
+    assert client.closed_with() == (1008, b"POLICY")
+
+
+@pytest.mark.parametrize("sockjs", [False, True])
+def test_waiting_frames_of_a_lost_room_are_dropped(sockjs: bool) -> None:
+    client = Client(sockjs=sockjs)
+    for room_id in ("R1", "R2"):
+        payload = stream_frame("room-messages", room_id, b'[{"_id":"m"}]')
+        client.connection.send_shared(SharedFrame(payload))
+    client.connection.drop_room("R1")
+    (text,) = client.texts()
+    assert b"R2" in text

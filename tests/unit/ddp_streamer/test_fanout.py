@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry
 from hubbub.contracts.event_log import (
     EVERYONE,
     LOGGED,
+    PRESENCE,
+    AccountChanged,
     Audience,
     ControlEvent,
     Header,
@@ -60,6 +62,7 @@ class FakeRights:
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], bool] = {}
         self.known: dict[tuple[str, str], bool] = {}
+        self.permissions: dict[str, set[str]] = {}
         self.gate: asyncio.Event | None = None
         self.told: list[tuple[Any, ...]] = []
 
@@ -71,6 +74,11 @@ class FakeRights:
             await self.gate.wait()
         self.known[(user_id, room_id)] = self.answers.get((user_id, room_id), False)
         return self.known[(user_id, room_id)]
+
+    async def learn_permissions(self, user_id: str, permissions: str) -> bool:
+        if self.gate is not None:
+            await self.gate.wait()
+        return bool(self.permissions.get(user_id, set()) & set(permissions.split()))
 
     def membership_changed(self, user_id: str, room_id: str) -> None:
         self.told.append(("membership", user_id, room_id))
@@ -89,8 +97,11 @@ class FakeConsequences:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
 
-    def account_changed(self, user_id: str) -> None:
-        self.told.append(("account", user_id))
+    def account_changed(self, user_id: str, *, rights: bool) -> None:
+        self.told.append(("account", user_id, rights))
+
+    def judge_person(self, user_id: str) -> None:
+        self.told.append(("judge", user_id))
 
     def room_access_changed(self, room_id: str, sequence: int) -> None:
         self.told.append(("room", room_id, sequence))
@@ -163,9 +174,11 @@ async def hall() -> AsyncIterator[Hall]:
             StreamerMetrics(CollectorRegistry()),
             tasks=tasks,
             coalesce_seconds=0.05,
+            legacy_user_status=True,
         )
         made = Hall(fanout, messaging=messaging, rights=rights)
         fanout.connect(made.routes, made.consequences)
+        tasks.spawn(fanout.run(), "fanout")
         yield made
         await fanout.memberships.close()
 
@@ -425,7 +438,7 @@ async def test_a_lost_audience_ends_those_who_may_have_missed_something(hall: Ha
     assert (follower.lost, listener.lost, bystander.lost) == (1, 1, 0)
     hall.fanout.on_lost(user_audience("w"))
     assert bystander.lost == 1
-    assert ("account", "w") in hall.consequences.told
+    assert ("account", "w", True) in hall.consequences.told
 
 
 async def test_work_over_the_bound_makes_the_queue_full_until_half_is_done() -> None:
@@ -456,3 +469,81 @@ async def test_a_broken_piece_of_work_does_not_stop_the_next() -> None:
     queue.add(broken())
     queue.call(lambda: done.append("next"))
     assert done == ["next"]
+
+
+PRIVATE = ("notify-logged", "private-settings-changed")
+
+
+def setting(setting_id: str) -> Event:
+    args = orjson.dumps(["updated", {"_id": setting_id, "value": 1}])
+    payload = stream_frame(*PRIVATE, args)
+    return Event(LOGGED, 1, 0, 1, "", Kind.FRAME, *PRIVATE, {}, payload)
+
+
+async def test_settings_go_to_those_who_may_see_them(hall: Hall) -> None:
+    sees_all, sees_one, sees_none = (hall.listen(user, PRIVATE, user=user) for user in "abc")
+    hall.rights.permissions = {
+        "a": {"view-privileged-setting"},
+        "b": {"manage-selected-settings", "change-setting-X"},
+    }
+    for setting_id in ("Y", "X", "Z"):
+        hall.event(setting(setting_id))
+    await eventually(lambda: len(sees_all.socket.sent) == 3)
+
+    def ids(session: FakeListening) -> list[str]:
+        return [frame["fields"]["args"][1]["_id"] for frame in session.socket.sent]
+
+    assert ids(sees_all) == ["Y", "X", "Z"]
+    assert ids(sees_one) == ["X"]
+    assert ids(sees_none) == []
+
+
+async def test_who_stops_listening_to_settings_gets_none_that_waited(hall: Hall) -> None:
+    session = hall.listen("c1", PRIVATE, user="a")
+    other = hall.listen("c2", PRIVATE, user="b")
+    hall.rights.permissions = {"a": {"edit-privileged-setting"}, "b": {"edit-privileged-setting"}}
+    hall.rights.gate = asyncio.Event()
+    hall.event(setting("X"))
+    await asyncio.sleep(0)
+    hall.fanout.topics.remove(PRIVATE, session)
+    hall.rights.gate.set()
+    await eventually(lambda: other.socket.sent)
+    assert session.socket.sent == []
+
+
+def presence(user_id: str, code: int) -> Event:
+    fields = {"uid": user_id, "args": [[f"name-{user_id}", code, "text"]], "eventName": user_id}
+    payload = {"msg": "changed", "collection": "stream-user-presence", "id": user_id}
+    return Event(
+        *(PRESENCE, 0, 0, 0, "", Kind.FRAME, "user-presence", ""),
+        {Header.UID: user_id},
+        orjson.dumps({**payload, "fields": fields}),
+    )
+
+
+async def test_the_old_stream_of_statuses(hall: Hall) -> None:
+    session = hall.listen("c1", ("notify-logged", "user-status"))
+    hall.fanout.on_ephemeral(presence("v", 2))
+    (frame,) = session.socket.sent
+    assert frame["collection"] == "stream-notify-logged"
+    assert frame["fields"] == {
+        "eventName": "user-status",
+        "args": [["v", "name-v", 2, "text"]],
+    }
+
+
+async def test_roles_are_judged_and_tokens_only_checked(hall: Hall) -> None:
+    hall.control(user_audience("u"), AccountChanged(user_id="u", rights=False))
+    assert hall.consequences.told == [("account", "u", False)]
+    assert hall.rights.told == []
+    hall.control(user_audience("u"), AccountChanged(user_id="u"))
+    assert hall.consequences.told[1:] == [("account", "u", True)]
+    assert hall.rights.told == [("account", "u")]
+
+
+async def test_the_end_of_a_membership_is_a_reason_to_judge_what_depends_on_it(hall: Hall) -> None:
+    hall.listen("c1", user="u")
+    ended = MembershipEnded(user_id="u", room_id="R1")
+    hall.control(user_audience("u"), ended)
+    assert hall.consequences.told == [("judge", "u")]
+    assert ("account", "u") in hall.rights.told

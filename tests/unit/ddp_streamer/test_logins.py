@@ -22,6 +22,7 @@ from hubbub.ddp.stream import stream_frame
 from hubbub.errors import Timeout, Unauthenticated, Unavailable
 from hubbub.ids import UserId
 from services.ddp_streamer.fanout import Fanout, Rights
+from services.ddp_streamer.identities import Holder, Identities, Identity
 from services.ddp_streamer.logins import Logins
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
@@ -68,8 +69,49 @@ class FakeAccount:
         if self.tokens.get(hashed_token[1:]) != user_id:
             raise Unauthenticated("gone")
 
+    async def logout_other_clients(self, user_id: str, hashed_token: str) -> LoginResult:
+        self.tokens["new"] = user_id
+        return LoginResult(
+            user_id=UserId(user_id),
+            token="new",
+            hashed_token="#new",
+            token_expires=datetime(2030, 1, 1, tzinfo=UTC),
+            type="resume",
+            user={},
+        )
+
     async def me(self, user_id: str) -> dict[str, Any]:
         return self.document
+
+
+class FakeIdentities:
+    """The identities of earlier sessions, by their ids."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Identity] = {}
+        self.noted: list[tuple[str, str]] = []
+        self.away = 0
+
+    def may_be(self, offered: str | None) -> bool:
+        return offered is not None
+
+    async def take(self, offered: str, session: Holder) -> Identity | None:
+        if self.away:
+            self.away -= 1
+            raise Unavailable("away")
+        return self.kept.pop(offered, None)
+
+    def remember(self, session: Holder) -> None:
+        self.noted.append(("remember", session.hashed_token))
+
+    def forget(self, session: Holder) -> None:
+        self.noted.append(("forget", session.public_id))
+
+    def taken(self, session: Holder) -> None:
+        self.noted.append(("taken", session.public_id))
+
+    async def tell_taken(self, identity: Identity) -> None:
+        self.noted.append(("told", identity.connection_id))
 
 
 class Routes(FakeRoutes):
@@ -90,6 +132,7 @@ class Desk:
     clock: FakeClock
     fanout: Fanout
     tasks: Tasks
+    identities: FakeIdentities
 
     def session(self, name: str = "c1") -> tuple[Session, FakeSocket]:
         socket = FakeSocket(name)
@@ -112,16 +155,18 @@ async def desk() -> AsyncIterator[Desk]:
         metrics = StreamerMetrics(CollectorRegistry())
         rights = cast("Rights", FakeRights())
         fanout = Fanout(cast("Messaging", None), rights, metrics, tasks=tasks)
+        identities = FakeIdentities()
         logins = Logins(
             cast("Account", account),
             fanout,
             routes,
             PresenceLink(cast("Presence", None), "i"),
+            cast("Identities", identities),
             metrics,
             tasks=tasks,
             clock=clock,
         )
-        yield Desk(logins, account, routes, clock, fanout, tasks)
+        yield Desk(logins, account, routes, clock, fanout, tasks, identities)
 
 
 async def test_a_login_tells_the_own_document_and_nothing_else(desk: Desk) -> None:
@@ -248,3 +293,87 @@ async def test_a_part_of_a_field_is_read_whole(desk: Desk) -> None:
     desk.account.document["emails"] = emails
     desk.logins.user_data_changed("bob", user_data({"emails.0.verified": True}))
     await eventually(lambda: socket.sent[-1].get("fields") == {"emails": emails})
+
+
+# --- identities that come back --------------------------------------------------------------------
+
+
+def kept(token: str = "good", personal: bool = False) -> Identity:
+    return Identity("bob", "#" + token, personal, "streamer-0", "c0")
+
+
+async def test_a_session_comes_back_as_who_it_was(desk: Desk) -> None:
+    desk.identities.kept["old"] = kept(personal=True)
+    session, socket = desk.session()
+    await desk.logins.resume(session, "old")
+    assert session.user_id == "bob"
+    assert (session.hashed_token, session.personal_token) == ("#good", True)
+    assert [(frame["msg"], frame["id"]) for frame in socket.sent] == [("added", "bob")]
+    assert socket.sent[0]["fields"] == {"username": "bob", "name": "Bob"}
+    assert ("told", "c0") in desk.identities.noted
+    assert socket.authenticated
+
+
+@pytest.mark.parametrize("offered", ["unknown", "revoked"])
+async def test_without_an_identity_the_socket_is_simply_anonymous(desk: Desk, offered: str) -> None:
+    desk.identities.kept["revoked"] = kept("gone")
+    session, socket = desk.session()
+    await desk.logins.resume(session, offered)
+    assert session.user_id is None
+    assert socket.sent == []
+    assert not socket.closed
+    assert desk.routes.held == {}
+    assert (("forget", "c1") in desk.identities.noted) is (offered == "revoked")
+
+
+async def test_what_nobody_can_say_is_waited_for(desk: Desk) -> None:
+    desk.identities.kept["old"] = kept()
+    desk.identities.away = 8
+    session, _ = desk.session()
+    await desk.logins.resume(session, "old")
+    assert session.user_id == "bob"
+    assert len(desk.clock.pauses) == 8
+
+
+async def test_who_cannot_be_known_for_two_minutes_comes_again_later(desk: Desk) -> None:
+    desk.identities.away = 10_000
+    session, socket = desk.session()
+    await desk.logins.resume(session, "old")
+    assert session.user_id is None
+    assert socket.sent == []
+    assert 100 < desk.clock.monotonic() <= 120
+
+
+async def test_an_identity_follows_what_happens_to_the_login(desk: Desk) -> None:
+    session, socket = await desk.signed_in()
+    reply = await desk.logins.logout_other_clients(session, Method("2", "logoutOtherClients", []))
+    assert reply.value == {"token": "new", "tokenExpires": datetime(2030, 1, 1, tzinfo=UTC)}
+    assert session.hashed_token == "#new"
+    await desk.logins.logout(session, Method("3", "logout", []))
+    assert desk.identities.noted == [
+        ("remember", "#good"),
+        ("remember", "#new"),
+        ("forget", "c1"),
+    ]
+    assert not socket.closed
+
+
+async def test_a_closed_socket_keeps_its_identity_and_a_revoked_one_does_not(desk: Desk) -> None:
+    session, _ = await desk.signed_in()
+    desk.logins.leave(session, answer=False)
+    assert desk.identities.noted == [("remember", "#good")]
+    _, socket = await desk.signed_in(name="c2")
+    del desk.account.tokens["good"]
+    desk.logins.account_changed("bob")
+    await eventually(lambda: socket.code == 1008)
+    assert desk.identities.noted[-1] == ("forget", "c2")
+
+
+async def test_the_socket_whose_client_came_back_elsewhere_is_closed(desk: Desk) -> None:
+    _, old = await desk.signed_in(name="c1")
+    _, other = await desk.signed_in(name="c2")
+    desk.logins.taken("bob", "c1")
+    desk.logins.taken("ann", "c2")
+    assert old.code == 1008
+    assert not other.closed
+    assert ("taken", "c1") in desk.identities.noted

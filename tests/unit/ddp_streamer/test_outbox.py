@@ -264,3 +264,40 @@ def test_what_is_dropped_is_not_written(setup: Setup, act: Any) -> None:
     setup.loop.run()
     assert pipe.writes == []
     assert outbox.backlog == 0
+
+
+def test_what_is_unwanted_is_forgotten(setup: Setup) -> None:
+    outbox, pipe = setup.outbox()
+    for frame in (b"a1", b"b1", b"a2"):
+        outbox.put(frame)
+    assert outbox.discard(lambda frame: frame.startswith(b"a")) == 2
+    assert outbox.backlog == 2
+    outbox.put(b"c1")
+    setup.loop.run()
+    assert b"".join(pipe.writes) == b"b1c1"
+    assert outbox.discard(lambda _: True) == 0
+
+
+def test_everything_may_be_unwanted(setup: Setup) -> None:
+    outbox, pipe = setup.outbox()
+    outbox.put(b"a")
+    assert outbox.discard(lambda _: True) == 1
+    assert outbox.backlog == 0
+    setup.loop.run()
+    assert pipe.writes == []
+    outbox.put(b"b")
+    setup.loop.run()
+    assert pipe.writes == [b"b"]
+
+
+def test_a_congested_backlog_can_be_thinned_out(setup: Setup) -> None:
+    outbox, pipe = setup.outbox()
+    pipe.blocked = True
+    outbox.put(b"first")
+    setup.loop.run()
+    for frame in (b"a1", b"b1"):
+        outbox.put(frame)
+    assert outbox.discard(lambda frame: frame == b"a1") == 1
+    pipe.unblock()
+    setup.loop.run()
+    assert pipe.writes == [b"first", b"b1"]

@@ -434,3 +434,47 @@ async def test_a_refusal_ends_an_earlier_subscription_of_that_id(
     )
     assert b.session.subscriptions == {}
     assert {ended.id for ended in b.handlers.ended_subs} == {"now", "later", "malformed"}
+
+
+# --- an offered session ---------------------------------------------------------------------------
+
+
+async def test_what_is_queued_behind_connect_waits_for_the_identity(
+    bench: Callable[..., Bench],
+) -> None:
+    b = bench()
+    b.handlers.resumable = "old"
+    b.handlers.parallel = {"read"}
+    gate = b.handlers.gate("resume")
+    b.session.on_message(Connect("1", ("1",), "old"))
+    b.sub("s1")
+    b.method("m1")
+    b.method("m2", "read")
+    b.unsub("unknown")
+    await b.says(("nosub", "unknown"))
+    assert b.answers == [("connected", None), ("nosub", "unknown")]
+    assert b.socket.login_pending
+    assert b.session.in_login
+    gate.set()
+    await b.says(("ready", "s1"), ("updated", "m1"), ("updated", "m2"))
+    assert b.handlers.running[0] == "resume old"
+    assert b.answers.index(("ready", "s1")) < b.answers.index(("updated", "m1"))
+    assert not b.socket.login_pending
+
+
+@pytest.mark.parametrize("offered", [None, "other"])
+async def test_a_session_that_cannot_be_known_holds_nothing_up(
+    bench: Callable[..., Bench], offered: str | None
+) -> None:
+    b = bench()
+    b.handlers.resumable = "old"
+    b.session.on_message(Connect("1", ("1",), offered))
+    b.sub("s1")
+    assert b.answers == [("connected", None), ("ready", "s1")]
+    assert b.handlers.running == []
+
+
+async def test_a_lost_room_is_dropped_from_what_waits(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    b.session.end_room("R1")
+    assert b.socket.dropped == ["R1"]

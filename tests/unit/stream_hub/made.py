@@ -60,10 +60,20 @@ class Known:
         rooms: Mapping[str, Mapping[str, Any]] | None = None,
         trash: Mapping[Any, Mapping[str, Any]] | None = None,
         hidden: frozenset[str] = frozenset(),
+        erasure: str = "Delete",
+        roles: list[str] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         self._rooms = rooms or {}
         self._trash = trash or {}
         self.hidden_types = hidden
+        self.erasure = erasure
+        self._roles = roles
+        self.real_names = names is not None
+        self._names = names or {}
+
+    def name(self, user_id: str) -> str | None:
+        return self._names.get(user_id)
 
     def room(self, room_id: str) -> RoomFacts | None:
         document = self._rooms.get(room_id)
@@ -72,8 +82,11 @@ class Known:
     def room_document(self, room_id: str) -> Mapping[str, Any] | None:
         return self._rooms.get(room_id)
 
+    def roles_before(self, user_id: Any, moment: tuple[int, int]) -> list[str] | None:
+        return self._roles
+
     def ended_membership(self, membership_id: Any) -> Mapping[str, Any] | None:
-        return self._trash.get(membership_id)
+        return self._trash.get(membership_id) if isinstance(membership_id, str) else None
 
 
 GENERAL = {"_id": "GENERAL", "t": "c", "name": "general chat"}

@@ -112,6 +112,40 @@ def test_a_message_in_the_trash_is_deleted() -> None:
     ]
 
 
+def test_messages_removed_at_once_are_told_at_once() -> None:
+    """One frame per portion with ids, dates and users; none for each of its messages."""
+    record = {
+        "_id": "p1",
+        "__collection__": "prune",
+        "rid": "GENERAL",
+        "first": WHEN,
+        "last": WHEN,
+        "ids": ["m1", "m2"],
+        "users": ["bob"],
+        "excludePinned": True,
+        "ignoreDiscussion": False,
+        "secret": "x",
+    }
+    told = (
+        b'[{"rid":"GENERAL","excludePinned":true,"ignoreDiscussion":false,'
+        b'"ts":{"$gte":' + DATE + b',"$lte":' + DATE + b'},"users":["bob"],"ids":["m1","m2"]}]'
+    )
+    key = "GENERAL/deleteMessageBulk"
+    assert shown(decided("rocketchat__trash", "insert", record)) == [
+        ("room.GENERAL", "frame", "notify-room", key, frame("notify-room", key, told))
+    ]
+    one = {"_id": "m1", "__collection__": "message", "rid": "GENERAL", "prunedBy": "p1"}
+    assert decided("rocketchat__trash", "insert", one).events == []
+
+
+@pytest.mark.parametrize("odd", [None, 1, "x", {"a": 1}])
+def test_an_odd_record_of_removed_messages_is_still_told(odd: object) -> None:
+    """Clients call methods of `users`: it is always a list."""
+    record = {"__collection__": "prune", "rid": "GENERAL", "users": odd, "ids": odd, "first": odd}
+    (event,) = decided("rocketchat__trash", "insert", record).events
+    assert b'"users":[]' in event.payload
+
+
 @pytest.mark.parametrize("collection", ["room", "subscription", None])
 def test_other_trash_is_nobodys_business(collection: str | None) -> None:
     trashed = {"_id": "x", "__collection__": collection, "rid": "GENERAL"}
@@ -154,3 +188,30 @@ def test_an_id_that_would_change_a_subject_is_encoded() -> None:
     assert event.audience.startswith("room.~")
     assert not set(event.audience.removeprefix("room.")) & set(". >*")
     assert event.headers["Hub-Key"] == "a.b%20%3E%2A"
+
+
+def test_names_are_the_present_ones_where_names_are_shown() -> None:
+    ben = {"_id": "u2", "username": "ben", "name": "Ben"}
+    mentions = [ben, {"_id": "all", "username": "all"}, "odd"]
+    known = Known(rooms={"GENERAL": GENERAL}, names={"u1": "Ann Marie", "u2": "Benjamin"})
+    message = MESSAGE | {"mentions": mentions}
+    (event,) = decided("rocketchat_message", "insert", message, known=known).events
+    assert b'"u":{"_id":"u1","username":"ann","name":"Ann Marie"}' in event.payload
+    assert (
+        b'"mentions":[{"_id":"u2","username":"ben","name":"Benjamin"},'
+        b'{"_id":"all","username":"all"},"odd"]'
+    ) in event.payload
+    nobody = Known(rooms={"GENERAL": GENERAL}, names={})
+    (event,) = decided("rocketchat_message", "insert", MESSAGE, known=nobody).events
+    assert event.payload == FRAME
+
+
+@pytest.mark.parametrize("people", [{"u": 5, "mentions": 7}, {"u": {"_id": {"$ne": 1}}}, {}])
+def test_names_of_odd_documents_are_left_alone(people: dict[str, Any]) -> None:
+    known = Known(rooms={"GENERAL": GENERAL}, names={"u1": "Ann Marie"})
+    bare = {name: value for name, value in MESSAGE.items() if name not in ("u", "mentions")}
+    with_names = decided("rocketchat_message", "insert", bare | people, known=known)
+    without = decided("rocketchat_message", "insert", bare | people)
+    assert [event.payload for event in with_names.events] == [
+        event.payload for event in without.events
+    ]

@@ -56,6 +56,20 @@ def test_a_new_name_concerns_caches() -> None:
     assert decision.told == TOLD
 
 
+def test_a_new_picture_is_told_to_everybody() -> None:
+    with_picture = decided(
+        "rocketchat_room", "update", {**ROOM, "avatarETag": "e1"}, updated={"avatarETag": "e1"}
+    )
+    without = decided("rocketchat_room", "update", ROOM, removed=("avatarETag",))
+
+    for decision, told in (
+        (with_picture, b'[{"rid":"r1","etag":"e1"}]'),
+        (without, b'[{"rid":"r1"}]'),
+    ):
+        payload = frame("notify-logged", "updateAvatar", told)
+        assert shown(decision)[2] == ("logged", "frame", "notify-logged", "updateAvatar", payload)
+
+
 def test_a_removed_field_is_a_change() -> None:
     assert shown(decided("rocketchat_room", "update", ROOM, removed=("topic",))) == [CHANGED, DATA]
 

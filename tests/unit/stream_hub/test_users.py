@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from hubbub.contracts.events import UserChanged
+from hubbub.contracts.events import UserChanged, UserIdentityChanged
 from hubbub.ids import UserId
-from tests.unit.stream_hub.made import WHEN, decided, frame, shown
+from services.stream_hub.domain import needs
+from tests.unit.stream_hub.made import WHEN, Known, change, decided, frame, shown
 
 USER: dict[str, Any] = {
     "_id": "u1",
@@ -19,7 +20,9 @@ USER: dict[str, Any] = {
     "services": {"totp": {"enabled": True, "secret": "CANARY"}, "password": {"bcrypt": "CANARY"}},
 }
 KEY = "u1/userData"
-ACCOUNT = ("user.u1", "control", "", "", b'{"type":"account-changed","user_id":"u1"}')
+CHANGED = b'{"type":"account-changed","user_id":"u1","rights":%b}'
+RIGHTS = ("user.u1", "control", "", "", CHANGED % b"true")
+TOKENS = ("user.u1", "control", "", "", CHANGED % b"false")
 TOLD = [UserChanged(user_id=UserId("u1"))]
 
 
@@ -75,7 +78,7 @@ def test_no_news(updated: dict[str, Any]) -> None:
 def test_a_new_login_token_is_checked_and_never_shown() -> None:
     updated = {"services.resume.loginTokens": [{"hashedToken": "CANARY"}]}
     decision = decided("users", "update", USER, updated=updated)
-    assert shown(decision) == [ACCOUNT]
+    assert shown(decision) == [TOKENS]
     assert decision.told == TOLD
 
 
@@ -84,7 +87,7 @@ def test_of_two_factors_only_whether_they_are_on() -> None:
     for name in ("services.totp.enabled", "services.totp", "services"):
         decision = decided("users", "update", now, updated={name: {"secret": "CANARY"}})
         assert shown(decision) == [
-            ACCOUNT,
+            TOKENS,
             _data(
                 b'[{"type":"updated","id":"u1","diff":{"services.totp.enabled":false},"unset":{}}]'
             ),
@@ -100,11 +103,60 @@ def test_removing_two_factors_unsets_the_flag() -> None:
 @pytest.mark.parametrize("field", ["active", "roles"])
 def test_rights_are_checked_again_ahead_of_the_frame(field: str) -> None:
     decision = decided("users", "update", USER, updated={field: []})
-    assert shown(decision) == [
-        ACCOUNT,
+    assert shown(decision)[:2] == [
+        RIGHTS,
         _data(b'[{"type":"updated","id":"u1","diff":{"%b":[]},"unset":{}}]' % field.encode()),
     ]
-    assert decision.told == TOLD
+    assert UserChanged(user_id=UserId("u1")) in decision.told
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        pytest.param(["user"], [("added", "admin")], id="given"),
+        pytest.param(["user", "admin", "bot"], [("removed", "bot")], id="taken"),
+        pytest.param(
+            ["bot"], [("added", "user"), ("added", "admin"), ("removed", "bot")], id="all"
+        ),
+        pytest.param(["admin", "user"], [], id="order"),
+        pytest.param(None, [("changed", "user"), ("changed", "admin")], id="unknown"),
+    ],
+)
+def test_roles_given_and_taken_are_told_to_all(
+    before: list[str] | None, told: list[tuple[str, str]]
+) -> None:
+    """Behind everything else, since what was before is looked up."""
+    now = USER | {"roles": ["user", "admin"]}
+    decision = decided(
+        "users", "update", now, updated={"roles": now["roles"]}, known=Known(roles=before)
+    )
+    assert shown(decision)[2:] == [
+        _logged(
+            "roles-change",
+            b'[{"type":"%b","_id":"%b","u":{"_id":"u1","username":"ann","name":"Ann"}}]'
+            % (kind.encode(), role.encode()),
+        )
+        for kind, role in told
+    ]
+
+
+@pytest.mark.parametrize("operation", ["insert", "replace"])
+def test_roles_of_new_accounts_are_no_change(operation: str) -> None:
+    decision = decided("users", operation, USER, known=Known(roles=[]))
+    assert not [event for event in shown(decision) if event[3] == "roles-change"]
+
+
+def test_only_a_change_of_roles_asks_for_the_past() -> None:
+    changed = change("users", "update", USER, updated={"roles": []})
+    assert needs(changed).roles_before == ("u1", changed.moment)
+    for other in ("status", "services.resume.loginTokens"):
+        assert needs(change("users", "update", USER, updated={other: 1})).roles_before is None
+
+
+@pytest.mark.parametrize("field", ["name", "username", "active"])
+def test_who_somebody_is_concerns_copies(field: str) -> None:
+    decision = decided("users", "update", USER, updated={field: "x"})
+    assert decision.told == [*TOLD, UserIdentityChanged(user_id=UserId("u1"))]
 
 
 def test_a_new_name_is_told_to_all() -> None:
@@ -135,14 +187,33 @@ def test_an_array_that_lost_its_end_is_told_whole() -> None:
 
 def test_a_replacement_tells_everything_public() -> None:
     decision = decided("users", "replace", USER)
-    assert shown(decision)[0] == ACCOUNT
+    assert shown(decision)[0] == RIGHTS
     assert shown(decision)[1] == _data(
         b'[{"type":"updated","id":"u1","diff":{"username":"ann","name":"Ann","status":"online",'
         b'"roles":["user"],"services.totp.enabled":true},"unset":{}}]'
     )
 
 
-def test_a_deleted_account() -> None:
-    decision = decided("users", "delete", id_="u1")
-    assert shown(decision) == [ACCOUNT, _data(b'[{"type":"removed","id":"u1"}]')]
-    assert decision.told == [UserChanged(user_id=UserId("u1"), deleted=True)]
+@pytest.mark.parametrize(
+    ("erasure", "told"),
+    [
+        ("Delete", b'[{"userId":"u1","messageErasureType":"Delete"}]'),
+        ("Keep", b'[{"userId":"u1","messageErasureType":"Keep"}]'),
+        (
+            "Unlink",
+            b'[{"userId":"u1","messageErasureType":"Unlink","replaceByUser":{"_id":"rocket.cat",'
+            b'"username":"rocket.cat","alias":"Removed User"}}]',
+        ),
+    ],
+)
+def test_a_deleted_account(erasure: str, told: bytes) -> None:
+    decision = decided("users", "delete", id_="u1", known=Known(erasure=erasure))
+    assert shown(decision) == [
+        RIGHTS,
+        _data(b'[{"type":"removed","id":"u1"}]'),
+        _logged("Users:Deleted", told),
+    ]
+    assert decision.told == [
+        UserChanged(user_id=UserId("u1"), deleted=True),
+        UserIdentityChanged(user_id=UserId("u1"), deleted=True),
+    ]

@@ -1,0 +1,76 @@
+"""Changes of settings, for those who may see the one that changed.
+
+Each receiver is asked about: some may see all settings, some only a few. It happens beside the
+fan-out, in order, because an answer may have to be waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import orjson
+
+from hubbub.ddp.stream import args_of
+from hubbub.errors import HubbubError
+from hubbub.telemetry.log import get_logger
+from services.ddp_streamer.audiences import Event
+from services.ddp_streamer.fanout.recipients import Topic
+from services.ddp_streamer.fanout.topics import Topics
+from services.ddp_streamer.frames import SharedFrame
+
+log = get_logger(__name__)
+
+PRIVATE_SETTINGS: Final[Topic] = ("notify-logged", "private-settings-changed")
+
+_ALL = "view-privileged-setting edit-privileged-setting"
+_MAX_WAITING = 1_000  # changes
+
+MayDo = Callable[[str, str], Awaitable[bool]]
+"""Whether a user holds any of several permissions, joined by spaces. Raises: HubbubError."""
+
+
+class PrivateSettings:
+    """Delivers what was added, one after another; `run` is its task."""
+
+    def __init__(self, topics: Topics, may_do: MayDo) -> None:
+        self._topics = topics
+        self._may_do = may_do
+        self._waiting: asyncio.Queue[Event] = asyncio.Queue(_MAX_WAITING)
+
+    def add(self, event: Event) -> None:
+        """A setting changed."""
+        if not self._topics.listeners(PRIVATE_SETTINGS):
+            return
+        try:
+            self._waiting.put_nowait(event)
+        except asyncio.QueueFull:
+            log.warning("setting_not_told")
+
+    async def run(self) -> None:
+        """Deliver, until cancelled."""
+        while True:
+            event = await self._waiting.get()
+            try:
+                setting_id = orjson.loads(args_of(event.payload, event.stream, event.key))[1]["_id"]
+            except (ValueError, LookupError, TypeError):
+                log.warning("bad_setting")
+                continue
+            await self._deliver(SharedFrame(event.payload), str(setting_id))
+
+    async def _deliver(self, frame: SharedFrame, setting_id: str) -> None:
+        listeners = self._topics.listeners(PRIVATE_SETTINGS)
+        for recipient, session in list(listeners.items()):
+            user_id = session.user_id
+            if user_id is None:
+                continue
+            permissions = _ALL if " " in setting_id else f"{_ALL} change-setting-{setting_id}"
+            try:
+                allowed = await self._may_do(user_id, permissions)
+            except HubbubError as error:
+                log.warning("setting_not_told", reason=type(error).__name__)
+                continue
+            still = self._topics.listeners(PRIVATE_SETTINGS).get(recipient)
+            if allowed and still is not None and still.user_id == user_id:
+                recipient.send_shared(frame)
