@@ -15,6 +15,9 @@ from pydantic import SecretStr
 from hubbub.ids import random_id
 from hubbub.mongo import Database, MongoSettings, connect
 from tests import servers
+from tests.integration import plans
+
+plans.listen()
 
 
 @pytest.fixture(scope="session")
@@ -33,11 +36,16 @@ def mongo_url() -> Iterator[str]:
 
 @pytest.fixture
 async def database(mongo_url: str) -> AsyncIterator[Database]:
-    """A database of this test alone, through the client that services use; dropped after."""
+    """A database of this test alone, through the client that services use; dropped after.
+
+    A query of a store that reads a whole collection fails the test that makes it first.
+    """
     client = connect(MongoSettings(url=SecretStr(mongo_url)), app_name="tests")
     name = f"test_{random_id(12)}"
     try:
         yield client[name]
+        problems = await plans.RECORDER.explain(client[name])
+        assert not problems, problems
     finally:
         await client.drop_database(name)
         await client.close()

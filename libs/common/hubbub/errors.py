@@ -4,6 +4,7 @@ HubbubError                  500
 ├── BadRequest               400  the caller broke the contract; retrying cannot help
 ├── Unauthenticated          401  nobody knows who is calling
 ├── NotAllowed               403  the caller is known but may not
+│   └── LacksPermission           … by a permission of the workspace
 ├── NotFound                 404
 ├── Conflict                 409  the state of the thing does not permit it
 ├── TooLarge                 413
@@ -69,6 +70,19 @@ class Unauthenticated(HubbubError):
 class NotAllowed(HubbubError):
     default_code: ClassVar[ErrorCode] = "error-not-allowed"
     status = 403
+
+
+class LacksPermission(NotAllowed):
+    """The caller does not hold a permission that the call needs at all; REST answers 403."""
+
+    default_code: ClassVar[ErrorCode] = "error-unauthorized"
+
+    def __init__(
+        self,
+        reason: str = "User does not have the permissions required for this action",
+        **more: Any,
+    ) -> None:
+        super().__init__(reason, **more)
 
 
 class NotFound(HubbubError):

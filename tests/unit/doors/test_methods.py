@@ -13,7 +13,9 @@ from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.documents import Changes
 from hubbub.contracts.messages import History, MessageNotFound
 from hubbub.contracts.messaging import Messaging
+from hubbub.contracts.pictures import Pictures
 from hubbub.contracts.presence import Presence, Status, UnknownStatus
+from hubbub.contracts.push import Push
 from hubbub.doors.methods import METHODS, NOTHING, Caller, Services
 from hubbub.errors import BadRequest, NotAllowed, Unauthenticated
 from hubbub.ids import UserId
@@ -32,6 +34,8 @@ def services() -> Services:
         authorization=create_autospec(Authorization, instance=True),
         messaging=create_autospec(Messaging, instance=True),
         presence=create_autospec(Presence, instance=True),
+        pictures=create_autospec(Pictures, instance=True),
+        push=create_autospec(Push, instance=True),
     )
 
 
@@ -120,7 +124,7 @@ async def test_history_has_the_shape_of_load_history(services: Services) -> None
 async def test_reading_without_access_answers_false(services: Services, name: str) -> None:
     """Clients test for the value, not for an error."""
     mocked(services.messaging.history).side_effect = NotAllowed()
-    mocked(services.messaging.missed_messages).side_effect = NotAllowed()
+    mocked(services.messaging.changed_messages).side_effect = NotAllowed()
 
     assert await METHODS[name].call(services, SOMEBODY, ["r", {"$date": 0}]) is False
 

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from hubbub.local.door import upgrade
+from hubbub.local.door import proxy, upgrade
 from hubbub.local.door.backends import Backend
 from hubbub.local.door.metrics import DoorMetrics
 from hubbub.local.door.service import Door
@@ -96,7 +97,7 @@ async def gateway(
     """An HTTP backend; yields its port."""
     application = web.Application(client_max_size=64 * 1024 * 1024)
     application.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, max_line_size=65536)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
@@ -357,6 +358,67 @@ async def test_an_answer_is_streamed(entrance: Entrance) -> None:
             assert await answer.content.read() == b"second"
 
 
+async def test_a_body_is_streamed(entrance: Entrance) -> None:
+    """A piece of a body is passed on before the next one exists."""
+    proceed = asyncio.Event()
+    seen: list[bytes] = []
+
+    async def taking(request: web.Request) -> web.Response:
+        seen.append(await request.content.readany())
+        proceed.set()
+        seen.append(await request.content.read())
+        return web.Response(text="taken")
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"first"
+        await proceed.wait()
+        yield b"second"
+
+    async with gateway(taking) as port, aiohttp.ClientSession() as session, asyncio.timeout(5):
+        entrance.gateways(port)
+        async with session.post(f"{entrance.url}/x", data=slowly()) as answer:
+            assert await answer.text() == "taken"
+    assert seen == [b"first", b"second"]
+
+
+async def test_a_client_that_waits_to_be_asked_is_asked(entrance: Entrance) -> None:
+    """Large bodies are often announced first."""
+
+    async def taking(request: web.Request) -> web.Response:
+        assert "Expect" not in request.headers
+        return web.Response(body=await request.read())
+
+    async with gateway(taking) as port, aiohttp.ClientSession() as session, asyncio.timeout(5):
+        entrance.gateways(port)
+        async with session.post(f"{entrance.url}/x", data=b"body", expect100=True) as answer:
+            assert await answer.read() == b"body"
+
+
+async def test_parts_pass(entrance: Entrance) -> None:
+    """What is asked of a file and what is said of it arrives; so does an answer without a body."""
+    size = 1_000_000
+
+    async def file(request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.Response(headers={"Content-Length": str(size)})
+        if "If-None-Match" in request.headers:
+            return web.Response(status=304, headers={"ETag": '"x"'})
+        assert request.headers["Range"] == "bytes=5-7"
+        headers = {"Content-Range": f"bytes 5-7/{size}", "Accept-Ranges": "bytes"}
+        return web.Response(status=206, body=b"abc", headers=headers)
+
+    async with gateway(file) as port, aiohttp.ClientSession() as session, asyncio.timeout(5):
+        entrance.gateways(port)
+        for _ in range(2):
+            async with session.get(entrance.url, headers={"Range": "bytes=5-7"}) as part:
+                assert (part.status, await part.read()) == (206, b"abc")
+                assert part.headers["Content-Range"] == f"bytes 5-7/{size}"
+            async with session.head(entrance.url) as head:
+                assert (head.status, head.headers["Content-Length"]) == (200, str(size))
+            async with session.get(entrance.url, headers={"If-None-Match": '"x"'}) as copy:
+                assert (copy.status, copy.headers["ETag"]) == (304, '"x"')
+
+
 async def test_a_gateway_that_breaks_off_is_a_bad_gateway(entrance: Entrance) -> None:
     """A request that may have been worked on is not sent twice; the client is told."""
     async with streamer(dropping) as port, aiohttp.ClientSession() as session:
@@ -386,3 +448,64 @@ def _closed_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+async def _status_and_body(entrance: Entrance, request: bytes) -> tuple[int, bytes]:
+    reader, writer = await entrance.connect()
+    writer.write(request)
+    async with asyncio.timeout(10):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = int(head.lower().partition("content-length: ")[2].split("\r\n")[0])
+        body = await reader.readexactly(length)
+    writer.close()
+    await writer.wait_closed()
+    return int(head.split()[1]), body
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        pytest.param(b"GET http://elsewhere/path?q=1 HTTP/1.1", 200, id="absolute"),
+        pytest.param(b"GET /path?q=1" + b"x" * 16_000 + b" HTTP/1.1", 200, id="long query"),
+        pytest.param(b"CONNECT elsewhere:80 HTTP/1.1", 400, id="tunnel"),
+        pytest.param(b"OPTIONS * HTTP/1.1", 400, id="no path"),
+        pytest.param(b"GET /" + b"x" * 100_000 + b" HTTP/1.1", 431, id="too long"),
+        pytest.param(b"GET /path HTTP/1.1\r\nrubbish", 400, id="no header"),
+        pytest.param(b"GET /path HTTP/1.1\r\nContent-Length: x", 400, id="no length"),
+    ],
+)
+async def test_odd_requests_get_an_answer_in_json(
+    entrance: Entrance, caplog: pytest.LogCaptureFixture, request_line: bytes, status: int
+) -> None:
+    """Passed on where a gateway could make sense of them; else refused, and nobody is told."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"success": True, "path": request.path})
+
+    async with gateway(answer) as port:
+        entrance.gateways(port)
+        found, body = await _status_and_body(entrance, request_line + b"\r\nHost: h\r\n\r\n")
+
+    assert found == status
+    assert orjson.loads(body)["success"] is (status == 200)
+    assert b"xxx" not in body
+    assert not caplog.records
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    entrance: Entrance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client announced one, and then said nothing for too long."""
+    monkeypatch.setattr(proxy, "BODY_SILENCE", 0.2)
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    async with gateway(answer) as port:
+        entrance.gateways(port)
+        status, body = await _status_and_body(
+            entrance, b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n"
+        )
+
+    assert status == 408
+    assert orjson.loads(body)["success"] is False

@@ -22,6 +22,8 @@ class CallContext:
     """Given by the door where the request came in; ties log lines of all services together."""
     user_id: str | None = None
     """Who asks, if somebody is logged in. Told, not proven: services decide by arguments."""
+    origin: str | None = None
+    """Network address of the client and, behind a space, how it calls itself; for records."""
     deadline: float | None = None
     """When the caller stops waiting, in seconds of the bus's monotonic clock."""
     depth: int = 0
@@ -49,6 +51,7 @@ def call_context(
     *,
     request_id: str | None = None,
     user_id: str | None = None,
+    origin: str | None = None,
     deadline: float | None = None,
 ) -> Iterator[CallContext]:
     """Say whose request the calls inside the block belong to.
@@ -64,6 +67,7 @@ def call_context(
         outer,
         request_id=outer.request_id if request_id is None else request_id,
         user_id=outer.user_id if user_id is None else user_id,
+        origin=outer.origin if origin is None else origin,
         deadline=outer.deadline if deadline is None else deadline,
     )
     token = _current.set(inner)

@@ -51,6 +51,7 @@ class Listener:
         """
         context = CallContext(
             request_id=head.request_id,
+            origin=head.origin,
             user_id=head.user_id,
             caller=head.caller,
             trace_parent=head.trace_parent,

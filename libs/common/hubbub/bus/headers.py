@@ -19,6 +19,7 @@ REQUEST = "Hubbub-Request"
 DEADLINE = "Hubbub-Deadline"
 CALLER = "Hubbub-Caller"
 USER = "Hubbub-User"
+ORIGIN = "Hubbub-Origin"
 DEPTH = "Hubbub-Depth"
 ATTEMPT = "Hubbub-Attempt"
 TRACE_PARENT = "traceparent"
@@ -59,6 +60,7 @@ def event_headers(context: CallContext, caller: str) -> dict[str, str]:
     named = {
         REQUEST: context.request_id,
         USER: context.user_id,
+        ORIGIN: context.origin,
         TRACE_PARENT: context.trace_parent,
         TRACE_STATE: context.trace_state,
         CALLER: caller,
@@ -73,7 +75,10 @@ def caller_tail(caller: str) -> bytes:
 
 def context_lines(context: CallContext) -> bytes:
     """The headers that hand `context` on to whom we call."""
-    if context.depth == 0 and context.request_id is None and context.user_id is None:
+    is_known = (
+        context.request_id is not None or context.user_id is not None or context.origin is not None
+    )
+    if context.depth == 0 and not is_known:
         return _trace_lines(context) if context.trace_parent is not None else b""
     lines = b""
     if context.depth:
@@ -82,6 +87,8 @@ def context_lines(context: CallContext) -> bytes:
         lines += header_line(REQUEST, context.request_id)
     if context.user_id is not None:
         lines += header_line(USER, context.user_id)
+    if context.origin is not None:
+        lines += header_line(ORIGIN, context.origin)
     if context.trace_parent is not None:
         lines += _trace_lines(context)
     return lines
@@ -137,6 +144,8 @@ def _parse_lines(raw: bytes) -> CallHead:
                 head.request_id = value.decode("utf-8", "replace")
             case b"Hubbub-User":
                 head.user_id = value.decode("utf-8", "replace")
+            case b"Hubbub-Origin":
+                head.origin = value.decode("utf-8", "replace")
             case b"traceparent":
                 head.trace_parent = value.decode("utf-8", "replace")
             case b"tracestate":
@@ -155,6 +164,7 @@ def event_head(headers: Mapping[str, str] | None) -> CallHead:
     return CallHead(
         request_id=headers.get(REQUEST),
         user_id=headers.get(USER),
+        origin=headers.get(ORIGIN),
         caller=headers.get(CALLER),
         trace_parent=headers.get(TRACE_PARENT),
         trace_state=headers.get(TRACE_STATE),

@@ -231,6 +231,7 @@ class LocalBus(BusCore):
         return CallHead(
             request_id=context.request_id,
             user_id=context.user_id,
+            origin=context.origin,
             caller=f"{self.service}/{self.instance}",
             trace_parent=context.trace_parent,
             trace_state=context.trace_state,
@@ -306,6 +307,7 @@ class _LocalWire:
         head = CallHead(
             request_id=context.request_id,
             user_id=context.user_id,
+            origin=context.origin,
             depth=context.depth,
             retrying=attempt > 1,
             caller=f"{bus.service}/{bus.instance}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -61,6 +61,21 @@ class RoomUser(Parameter):
     username: Username
 
 
+class Blocked(Parameter):
+    """The other side of a direct room."""
+
+    room_id: Identifier = Field(alias="rid")
+    user_id: Identifier = Field(alias="blocked")
+
+
+class Ignored(Parameter):
+    """A member whose messages somebody does not want to see."""
+
+    room_id: Identifier = Field(alias="rid")
+    user_id: Identifier = Field(alias="userId")
+    ignore: bool = True
+
+
 class Window(Parameter):
     limit: int | None = None
     skip: int | None = None
@@ -69,6 +84,35 @@ class Window(Parameter):
 class SpotlightKinds(Parameter):
     users: bool = True
     rooms: bool = True
+    mentions: bool = False
+    """The text is being typed as a mention: people of the room come first."""
+
+
+class ClearedStretch(Parameter):
+    """Which messages are to be removed."""
+
+    room_id: Identifier = Field(alias="roomId")
+    latest: EjsonDate
+    oldest: EjsonDate
+    inclusive: bool = True
+    limit: int | None = Field(default=None, ge=0)
+    exclude_pinned: bool = Field(default=False, alias="excludePinned")
+    ignore_discussions: bool = Field(default=True, alias="ignoreDiscussion")
+    files_only: bool = Field(default=False, alias="filesOnly")
+    usernames: list[Username] = Field(default=[], alias="fromUsers", max_length=1000)
+    ignore_threads: bool = Field(default=False, alias="ignoreThreads")
+
+
+class Browsed(Parameter):
+    """What a directory is asked for."""
+
+    text: Text = ""
+    type: Literal["channels", "users", "teams"] = "channels"
+    sort_by: Text = Field(default="name", alias="sortBy")
+    sort_direction: Literal["asc", "desc"] = Field(default="asc", alias="sortDirection")
+    page: int | None = Field(default=None, ge=0)
+    offset: int | None = Field(default=None, ge=0)
+    limit: int = Field(default=10, ge=0)
 
 
 class RoomExtra(Parameter):
@@ -86,4 +130,5 @@ class NewAccount(Parameter):
     username: Text | None = None
     password: Text | None = Field(default=None, alias="pass", repr=False)
     password_by_name: Text | None = Field(default=None, alias="password", repr=False)
+    secret: Text | None = Field(default=None, alias="secretURL", repr=False)
     reason: Text | None = None

@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from hubbub.bus import call_context
 from hubbub.contracts.account import Account
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.messaging import Messaging
+from hubbub.contracts.pictures import Pictures
 from hubbub.contracts.presence import Presence
+from hubbub.contracts.push import Push
 from hubbub.errors import BadRequest, Unauthenticated
 from hubbub.ids import UserId
 
@@ -42,6 +45,10 @@ class Caller:
     user_id: UserId | None
     address: str = ""
     hashed_token: str | None = None
+    code: str | None = field(default=None, repr=False)
+    """A second factor that was sent along."""
+    code_method: str | None = None
+    """What kind of factor it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,9 @@ class Services:
     account: Account
     authorization: Authorization
     messaging: Messaging
+    pictures: Pictures
     presence: Presence
+    push: Push
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,13 @@ class Call:
             raise Unauthenticated("Invalid user")
         return self.caller.user_id
 
+    @property
+    def hashed_token(self) -> str:
+        """The token that the caller signed in with. Raises: Unauthenticated."""
+        if self.caller.hashed_token is None:
+            raise Unauthenticated("Invalid user")
+        return self.caller.hashed_token
+
 
 @dataclass(frozen=True, slots=True)
 class _Parameter:
@@ -83,6 +99,8 @@ class Method:
     parallel_safe: bool
     """A pure read: may run beside other methods of the same socket."""
     anonymous: bool
+    sensitive: bool
+    """Asks users who have a second factor for it; who called from where is kept in records."""
     summary: str
     _handler: Callable[..., Awaitable[Any]]
     _parameters: tuple[_Parameter, ...]
@@ -94,11 +112,19 @@ class Method:
         Raises:
             Unauthenticated: nobody is signed in and the method needs somebody.
             BadRequest: `Match failed` (400), a parameter is missing or of the wrong type.
+            NotAllowed: `totp-required`, `totp-invalid`: the method is sensitive.
             HubbubError: whatever the contract behind it raises.
         """
         if caller.user_id is None and not self.anonymous:
             raise Unauthenticated("Invalid user", details={"method": self.name})
-        return await self._handler(Call(services, caller), *self._arguments(params))
+        call, arguments = Call(services, caller), self._arguments(params)
+        if not self.sensitive:
+            return await self._handler(call, *arguments)
+        with call_context(origin=caller.address or None):
+            await services.account.prove_second_factor(
+                call.user_id, call.hashed_token, caller.code, caller.code_method
+            )
+            return await self._handler(call, *arguments)
 
     def _arguments(self, params: list[Any]) -> list[Any]:
         if self._collects_rest:
@@ -127,7 +153,7 @@ METHODS: dict[str, Method] = {}
 
 
 def method(
-    name: str, *, parallel_safe: bool = False, anonymous: bool = False
+    name: str, *, parallel_safe: bool = False, anonymous: bool = False, sensitive: bool = False
 ) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
     """Enter the decorated handler into `METHODS`."""
 
@@ -138,6 +164,7 @@ def method(
             name=name,
             parallel_safe=parallel_safe,
             anonymous=anonymous,
+            sensitive=sensitive,
             summary=(inspect.getdoc(handler) or "").partition("\n")[0],
             _handler=handler,
             _parameters=tuple(_Parameter(_adapter(hints[p.name]), p.default) for p in declared),

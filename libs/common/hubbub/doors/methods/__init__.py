@@ -10,6 +10,7 @@ from __future__ import annotations
 from hubbub.doors.methods import (
     account,
     administration,
+    avatars,
     commands,
     marks,
     members,
@@ -32,6 +33,7 @@ FAMILIES = (
     commands,
     users,
     account,
+    avatars,
     administration,
     not_offered,
 )

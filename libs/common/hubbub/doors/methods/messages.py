@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
 from hubbub.contracts.documents import Document, Identifier, Paging
-from hubbub.contracts.messages import MessageEdit, MessageNotFound, NewMessage
+from hubbub.contracts.messages import MUTED, MessageEdit, MessageNotFound, NewMessage
 from hubbub.doors.parameters import (
     EjsonDate,
     Limit,
@@ -14,8 +15,14 @@ from hubbub.doors.parameters import (
     ThreadReference,
 )
 from hubbub.doors.table import NOTHING, Call, Nothing, method
-from hubbub.errors import BadRequest, NotAllowed
+from hubbub.errors import BadRequest, NotAllowed, TooLarge
 from hubbub.ids import MessageId, RoomId, random_id
+
+_LOOK_BACK: Final = timedelta(seconds=10)
+"""How much further than asked a catch-up looks: a change may carry a slightly older date than
+the moment at which it became visible."""
+_MISSED: Final = 2000  # messages of one catch-up
+_STEP: Final = 200  # messages asked for at once; fewer when they are large
 
 
 @method("sendMessage")
@@ -45,11 +52,18 @@ async def delete_message(call: Call, message: MessageReference | Identifier) -> 
 @method("setReaction")
 async def set_reaction(
     call: Call, reaction: Identifier, message_id: Identifier, should_react: bool | None = None
-) -> Nothing:
-    """Add or remove a reaction; toggles when not told which."""
-    await call.services.messaging.set_reaction(
-        call.user_id, reaction, MessageId(message_id), should_react
-    )
+) -> Nothing | Literal[False]:
+    """Add or remove a reaction; toggles when not told which. False: the caller is muted."""
+    messaging, target = call.services.messaging, MessageId(message_id)
+    try:
+        if should_react is None:
+            await messaging.toggle_reaction(call.user_id, reaction, target)
+        else:
+            await messaging.set_reaction(call.user_id, reaction, target, should_react)
+    except NotAllowed as refusal:
+        if refusal.code != MUTED:
+            raise
+        return False
     return NOTHING
 
 
@@ -98,9 +112,12 @@ async def load_next_messages(
 async def load_missed_messages(
     call: Call, room_id: Identifier, start: EjsonDate
 ) -> list[Document] | Literal[False]:
-    """Messages sent or edited since a date; false without access."""
+    """Messages sent or edited since a date, oldest first; false without access.
+
+    The first 2,000 that changed since: who missed more goes on from the last one.
+    """
     try:
-        return await call.services.messaging.missed_messages(call.user_id, RoomId(room_id), start)
+        return await all_missed(call, RoomId(room_id), start)
     except NotAllowed:
         return False
 
@@ -167,3 +184,43 @@ async def read_messages(call: Call, room_id: Identifier, read_threads: bool = Fa
     """Everything in a room has been seen."""
     await call.services.messaging.read_room(call.user_id, RoomId(room_id), read_threads)
     return NOTHING
+
+
+async def all_missed(call: Call, room_id: RoomId, start: datetime) -> list[Document]:
+    """Messages sent or changed since `start`, oldest first, fetched in as many steps as needed.
+
+    Looks back ten seconds further as far as there is room: clients store by `_id`.
+
+    Raises: NotAllowed; InvalidRoom; TooLarge: a single moment does not fit.
+    """
+    changed: dict[str, Document] = {}
+    await _collect(call, room_id, changed, start, None)
+    await _collect(call, room_id, changed, start - _LOOK_BACK, start)
+    return sorted(changed.values(), key=lambda message: (message["ts"], message["_id"]))
+
+
+async def _collect(
+    call: Call,
+    room_id: RoomId,
+    changed: dict[str, Document],
+    since: datetime,
+    until: datetime | None,
+) -> None:
+    """Add messages that changed after `since`, up to `until`, as long as there is room."""
+    step = _STEP
+    while len(changed) < _MISSED and (until is None or since < until):
+        size = min(step, _MISSED - len(changed))
+        try:
+            part = await call.services.messaging.changed_messages(
+                call.user_id, room_id, since, size
+            )
+        except TooLarge:
+            if size == 1:
+                raise
+            step = size // 2
+            continue
+        for message in part:
+            changed[message["_id"]] = message  # one that changed meanwhile comes again
+        if len(part) < size:
+            return
+        since = part[-1]["_updatedAt"]

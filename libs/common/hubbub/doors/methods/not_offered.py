@@ -17,16 +17,14 @@ def _enter_what_is_not_offered() -> None:
         handler.__doc__ = summary
         return handler
 
-    for name in ("listCustomSounds", "listCustomUserStatus", "listEmojiCustom"):
-        method(name, parallel_safe=True, anonymous=True)(answering([], "None are offered."))
+    method("listCustomSounds", parallel_safe=True, anonymous=True)(
+        answering([], "None are offered.")
+    )
     method("license:getModules", parallel_safe=True, anonymous=True)(
         answering([], "There is no licence: everything is free.")
     )
     method("license:isEnterprise", parallel_safe=True, anonymous=True)(
         answering(False, "There is no licence: everything is free.")
-    )
-    method("private-settings/get", parallel_safe=True)(
-        answering([], "Private settings are not readable here.")
     )
 
 

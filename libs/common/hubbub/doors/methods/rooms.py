@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from hubbub.contracts.documents import Document, Identifier, Paging, Text
+from hubbub.contracts.messages import InvalidRoom
 from hubbub.contracts.rooms import NewRoom, RoomNotFound, RoomType
 from hubbub.doors.methods.listing import listed
 from hubbub.doors.parameters import (
+    Browsed,
+    Limit,
     RoomExtra,
     RoomUser,
     RoomUsers,
@@ -17,8 +20,16 @@ from hubbub.doors.parameters import (
     Window,
 )
 from hubbub.doors.table import NOTHING, Call, Nothing, method
-from hubbub.errors import BadRequest
+from hubbub.errors import BadRequest, NotAllowed
 from hubbub.ids import RoomId
+
+_LISTED: Final = 100  # rooms or users of one answer
+_BROWSED_BY: Final = {
+    ("channels", "createdAt"): "ts",
+    ("channels", "lastMessage"): "lm",
+    ("users", "usernames"): "username",
+}
+"""What clients call the order of a directory → the field."""
 
 
 @method("subscriptions/get", parallel_safe=True, anonymous=True)
@@ -53,22 +64,84 @@ async def get_room_name_by_id(call: Call, room_id: Identifier) -> str:
 async def get_room_by_type_and_name(
     call: Call, room_type: Literal["c", "p", "d"], name: Identifier
 ) -> Document:
-    """A room of a type, by name or id."""
+    """A room of a type, by id or name; a direct room also by the other's username."""
     messaging, viewer = call.services.messaging, call.caller.user_id
     types = [RoomType(room_type)]
     try:
         return await messaging.get_room(viewer, room_id=name, types=types)
     except RoomNotFound:
+        pass  # so it is a name
+    try:
         if types != [RoomType.DIRECT]:
             return await messaging.get_room(viewer, name=name, types=types)
-    room_id = await messaging.room_id_of(call.user_id, name)
-    return await messaging.get_room(viewer, room_id=room_id, types=types)
+        room_id = await messaging.room_id_of(call.user_id, name)
+        return await messaging.get_room(viewer, room_id=room_id, types=types)
+    except (RoomNotFound, NotAllowed):
+        raise InvalidRoom("Invalid room") from None
 
 
 @method("getRoomById", parallel_safe=True)
 async def get_room_by_id(call: Call, room_id: Identifier) -> Document:
     """A room by id."""
-    return await call.services.messaging.get_room(call.user_id, room_id=room_id)
+    try:
+        return await call.services.messaging.get_room(call.user_id, room_id=room_id)
+    except (RoomNotFound, NotAllowed):
+        raise NotAllowed("Not allowed") from None
+
+
+@method("roomNameExists", parallel_safe=True)
+async def room_name_exists(call: Call, name: Identifier) -> bool:
+    """Whether a channel or private group of that name exists, seen or not."""
+    return await call.services.messaging.room_name_exists(name)
+
+
+@method("channelsList", parallel_safe=True)
+async def channels_list(
+    call: Call,
+    name_part: Text = "",
+    kind: Literal["all", "public", "private"] = "all",
+    limit: Limit = 0,
+    sort: Text = "name",
+) -> dict[str, list[Document]]:
+    """Channels, and the caller's private groups, whose name holds a text."""
+    messaging = call.services.messaging
+    order = {"msgs": -1} if sort == "msgs" else {"name": 1}
+    paging = Paging(count=min(limit or _LISTED, _LISTED), sort=order)
+    found: list[Document] = []
+    if kind != "private":
+        page = await messaging.list_rooms(call.user_id, "c", paging, name_part=name_part or None)
+        found += page.items
+    if kind != "public":
+        page = await messaging.list_rooms(
+            call.user_id, "p", paging, joined_only=True, name_part=name_part or None
+        )
+        found += page.items
+    if sort == "msgs":
+        found.sort(key=lambda room: -int(room.get("msgs", 0)))
+    else:
+        found.sort(key=lambda room: str(room.get("name", "")).casefold())
+    return {"channels": found[: paging.count]}
+
+
+@method("browseChannels", parallel_safe=True)
+async def browse_channels(call: Call, asked: Browsed) -> dict[str, Any]:
+    """A page of the directory of channels or of people."""
+    if asked.type == "teams":
+        return {"results": [], "total": 0}
+    limit = min(asked.limit or _LISTED, _LISTED)
+    offset = asked.offset if asked.offset is not None else (asked.page or 0) * limit
+    key = _BROWSED_BY.get((asked.type, asked.sort_by), asked.sort_by)
+    paging = Paging(
+        count=limit,
+        offset=offset,
+        sort={key: -1 if asked.sort_direction == "desc" else 1},
+    )
+    messaging = call.services.messaging
+    if asked.type == "channels":
+        page = await messaging.channel_directory(call.user_id, paging, asked.text or None)
+    else:
+        page = await messaging.user_directory(call.user_id, paging, asked.text or None)
+    return {"results": page.items, "total": page.total}
 
 
 @method("createDirectMessage")
@@ -197,12 +270,13 @@ async def get_room_roles(call: Call, room_id: Identifier) -> list[Document]:
 @method("spotlight", parallel_safe=True)
 async def spotlight(
     call: Call,
-    text: Identifier,
+    text: Text,
     except_usernames: list[Text] | None = None,
     kinds: SpotlightKinds | None = None,
+    room_id: Text | None = None,
 ) -> dict[str, list[Document]]:
-    """Users and rooms whose name holds a text."""
+    """Users and rooms whose name holds a text; members of `room_id` first."""
     kinds = kinds or SpotlightKinds()
     return await call.services.messaging.find_users_and_rooms(
-        call.user_id, text, kinds.users, kinds.rooms, except_usernames
+        call.user_id, text, kinds.users, kinds.rooms, except_usernames, room_id or None
     )

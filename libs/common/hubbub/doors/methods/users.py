@@ -30,6 +30,7 @@ async def register_user(call: Call, account: NewAccount) -> str:
             email=account.email,
             password=password,
             reason=account.reason,
+            secret=account.secret,
         ),
         call.caller.address,
     )
@@ -52,7 +53,7 @@ async def set_user_status(
     call: Call, status: Text | None = None, text: Text | None = None
 ) -> Nothing:
     """Choose a status, a status text, or both."""
-    chosen = _status(status) if status else None
+    chosen = status_named(status) if status else None
     await call.services.presence.set_status(call.user_id, chosen, text)
     return NOTHING
 
@@ -60,11 +61,12 @@ async def set_user_status(
 @method("UserPresence:setDefaultStatus")
 async def set_default_status(call: Call, status: Text) -> Nothing:
     """Choose a status."""
-    await call.services.presence.set_status(call.user_id, _status(status))
+    await call.services.presence.set_status(call.user_id, status_named(status))
     return NOTHING
 
 
-def _status(name: str) -> Status:
+def status_named(name: str) -> Status:
+    """The status that `name` names. Raises: UnknownStatus."""
     try:
         return Status(name)
     except ValueError:

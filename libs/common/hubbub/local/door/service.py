@@ -16,6 +16,7 @@ from hubbub.local.door.backends import Backend, Backends, Role
 from hubbub.local.door.doorman import Doorman, Doormen
 from hubbub.local.door.head import Head
 from hubbub.local.door.metrics import DoorMetrics
+from hubbub.local.door.plain_http import PlainServer
 from hubbub.local.door.proxy import Proxy
 from hubbub.local.door.upgrade import pass_on
 from hubbub.runtime import Process, run_process
@@ -50,7 +51,7 @@ class Door:
 
     async def serve(self, listening: socket.socket, stopping: asyncio.Event) -> None:
         """Take connections until `stopping`, then wait for those that are open to end."""
-        http = web.Server(self._handle, access_log=None, auto_decompress=False)
+        http = PlainServer(self._handle)
         loop = asyncio.get_running_loop()
         async with self.proxy.running():
             server = await loop.create_server(
