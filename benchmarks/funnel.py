@@ -26,6 +26,7 @@ from pydantic import SecretStr
 
 from benchmarks.figures import Outcome, command
 from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.base import Event
 from hubbub.contracts.messages import NewMessage
 from hubbub.ids import UserId, random_id
 from hubbub.local import servers
@@ -47,6 +48,12 @@ class Silent:
     """Tells nobody."""
 
     async def tell(self, user_id: str, what: str, content: Any) -> None:
+        return
+
+    async def publish(self, event: Event) -> None:
+        return
+
+    async def set_status(self, user_id: UserId, *, text: str) -> None:
         return
 
 
@@ -137,7 +144,10 @@ async def run(url: str, seconds: float) -> Outcome:
     try:
         settings = MessagingSettings()
         authorization = cast(Authorization, Generous())
-        service = assemble(database, authorization, Silent(), settings=settings)
+        silent = Silent()
+        service = assemble(
+            database, authorization, silent, silent.publish, statuses=silent, settings=settings
+        )
         await service.prepare()
         users = [f"user{number}" for number in range(5000)]
         await database.users.insert_many(

@@ -22,6 +22,7 @@ from pymongo import AsyncMongoClient
 
 from hubbub.ids import random_id
 from hubbub.mongo import Database
+from tests.conformance.checklist import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.conformance.ddp import Ddp, opened
 from tests.conformance.rest import Rest, User
 

@@ -44,3 +44,14 @@ def _command_line(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
     except OSError:
         return []
+
+
+def servers_running(hubbub: Running, name: str) -> list[int]:
+    """The process ids of `mongod` or `nats-server` of this Hubbub; skips as above."""
+    if hubbub.supervisor is None:
+        pytest.skip("this Hubbub was not started by the tests")
+    return [
+        pid
+        for pid in _descendants(hubbub.supervisor)
+        if (line := _command_line(pid)) and Path(line[0]).name == name
+    ]

@@ -34,10 +34,14 @@ class Streamer:
     def websocket(self) -> str:
         return f"ws://127.0.0.1:{self.port}/websocket"
 
-    async def metric(self, name: str) -> float:
-        """The sum of a metric over all of its labels."""
+    async def metric(self, name: str, label: str = "") -> float:
+        """The sum of a metric over all of its labels, or over those lines that hold `label`."""
         text = await _get(f"http://127.0.0.1:{self.ops_port}/metrics")
-        lines = [line for line in text.splitlines() if line.partition("{")[0].split()[0] == name]
+        lines = [
+            line
+            for line in text.splitlines()
+            if line.partition("{")[0].split()[0] == name and label in line
+        ]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     async def ended(self, within: float = 30.0) -> int:

@@ -228,7 +228,8 @@ async def test_039_guessing_is_stopped(
     long_ago = datetime(2020, 1, 1, tzinfo=UTC)
     blocks = database["hubbub_login_failures"]
     moved = await blocks.update_many(
-        {"blockedUntil": {"$gt": datetime.now(UTC)}}, {"$set": {"blockedUntil": long_ago}}
+        {"_id": {"$regex": "^user:"}, "blockedUntil": {"$gt": datetime.now(UTC)}},
+        {"$set": {"blockedUntil": long_ago}},
     )
     assert moved.modified_count == 1
     assert (await client.login(ana.username, ana.password))["id"] == ana.id

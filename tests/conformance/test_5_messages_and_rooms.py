@@ -185,7 +185,7 @@ async def test_067_and_068_lists_of_rooms_and_memberships(
         assert isinstance(membership["unread"], int)
     for permission in await a.call("permissions/get"):
         assert isinstance(permission["roles"], list)
-    types = {"boolean": bool, "int": int, "string": str, "select": str}
+    types = {"boolean": bool, "int": int, "string": str, "select": str, "multiSelect": list}
     for setting in await a.call("public-settings/get"):
         assert isinstance(setting["value"], types[setting["type"]]), setting
     since = {"$date": int(time.time() * 1000)}

@@ -45,8 +45,28 @@ def clients() -> Path:
     return folder
 
 
-@pytest.mark.parametrize("client", ["sdk0", "sdk1", "simpleddp", "ddp", "ddpclient"])
-def test_080_real_clients_talk(hubbub: Running, clients: Path, client: str) -> None:
+def test_080_the_official_ddp_client(hubbub: Running, clients: Path) -> None:
+    """npm `@rocket.chat/ddp-client`."""
+    _talk(hubbub, clients, "ddpclient")
+
+
+def test_081_the_sdk_of_the_load_tester(hubbub: Running, clients: Path) -> None:
+    """npm `@rocket.chat/sdk` 1.0.0-alpha.42."""
+    _talk(hubbub, clients, "sdk1")
+
+
+@pytest.mark.parametrize("client", ["simpleddp", "ddp"])
+def test_084_generic_ddp_clients(hubbub: Running, clients: Path, client: str) -> None:
+    """npm `simpleddp` and `ddp`."""
+    _talk(hubbub, clients, client)
+
+
+def test_085_the_sdk_that_npm_installs(hubbub: Running, clients: Path) -> None:
+    """npm `@rocket.chat/sdk` 0.2.9, under most bots."""
+    _talk(hubbub, clients, "sdk0")
+
+
+def _talk(hubbub: Running, clients: Path, client: str) -> None:
     """Sign in, talk, edit, delete, type, be refused; come back after kill -9 of the streamers."""
     with subprocess.Popen(
         ["node", "run.mjs", client, hubbub.url],

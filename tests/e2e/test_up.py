@@ -92,7 +92,7 @@ async def test_other_commands_find_it(hubbub: Launched) -> None:
     output, _ = await process.communicate()
 
     names = {one["name"] for one in json.loads(output)}
-    assert {"account", "authorization", "messaging", "presence"} <= names
+    assert {"account", "authorization", "messaging", "presence", "push"} <= names
 
 
 async def _until(socket: aiohttp.ClientWebSocketResponse, kind: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -27,6 +28,12 @@ class Hubbub:
     mark: str
     """In the environment of all its processes."""
     data: Path
+
+    @property
+    def mongo_url(self) -> str:
+        """Where its database is."""
+        found: str = json.loads((self.data / "running.json").read_text())["mongo_url"]
+        return found
 
     def pids(self, name: str) -> list[int]:
         """Living processes of a service or server."""

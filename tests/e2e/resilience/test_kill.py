@@ -26,12 +26,13 @@ KILLED = (
     "gateway",
     "messaging",
     "presence",
+    "push",
     "stream-hub",
     "front-door",
     "mongod",
     "nats-server",
 )
-HIDDEN = frozenset({"account", "authorization", "ddp-streamer", "gateway", "presence"})
+HIDDEN = frozenset({"account", "authorization", "ddp-streamer", "gateway", "presence", "push"})
 """Who keeps a socket notices nothing of these."""
 
 

@@ -21,6 +21,7 @@ IN_TURN = (
     "account",
     "authorization",
     "presence",
+    "push",
     "messaging",
     "stream-hub",
     "ddp-streamer",
