@@ -282,11 +282,12 @@ async def working_memory(options: argparse.Namespace, outcome: Outcome) -> None:
         rooms = {room for number in range(count) for room in rooms_of(number)}
         kinds: dict[str, int] = {}
         for subject in subjects:
-            for kind in ("live", "ephemeral"):
+            for kind in ("live", "ephemeral", "*"):
                 if subject.startswith(f"hubbub.v1.{kind}."):
                     kinds[kind] = kinds.get(kind, 0) + 1
         outcome.put("subscriptions.live", kinds.get("live", 0), "subjects")
         outcome.put("subscriptions.ephemeral", kinds.get("ephemeral", 0), "subjects")
+        outcome.put("subscriptions.both", kinds.get("*", 0), "subjects")
         outcome.put("subscriptions.all", len(subjects), "subjects")
         allowed = count + len(rooms) + 2
         outcome.put("subscriptions.to_audiences", len(subjects) / allowed, "×")
