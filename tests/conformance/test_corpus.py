@@ -1,7 +1,7 @@
 """Conformance: bad input of every kind gets its documented answer, and nothing else happens.
 
 For each kind of bad input (see `tests/corpus`): every case is sent, every socket still works
-behind it, the database is what it was, no log tells of a defect, and a second round leaves the
+behind it, the database is what it was, no log tells of a defect, and a further round leaves the
 memory of every service where it was.
 """
 
@@ -31,7 +31,10 @@ from tests.unit.ddp_streamer.rawclient import RawClient
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(300)]
 
 MIB = 1024 * 1024
-GROWTH = 1 * MIB  # bytes that a second round may add to a service
+GROWTH = 1 * MIB  # bytes that a round may add to a service
+ROUNDS = 4
+"""Rounds of which one must add no more: a process that just started grows for other reasons, a
+leak grows with each."""
 _SLOW = frozenset({"a body of a terabyte"})
 """Cases that take seconds, and are sent once."""
 
@@ -69,11 +72,16 @@ async def nothing_happened(world: World, database: Database, some: list[Case]) -
     before, logs = await settled(database), Logs(world.hubbub.data / "log")
 
     wrong = await sent(world, some)
-    used = memory(world.hubbub)
-    again = await sent(world, [case for case in some if case.id not in _SLOW])
-    grown = {name: size - used[name] for name, size in memory(world.hubbub).items()}
+    repeated = [case for case in some if case.id not in _SLOW]
+    grown: dict[str, int] = {}
+    for _ in range(ROUNDS):
+        used = memory(world.hubbub)
+        wrong += await sent(world, repeated)
+        grown = {name: size - used[name] for name, size in memory(world.hubbub).items()}
+        if max(grown.values()) <= GROWTH:
+            break
 
-    assert wrong == again == []
+    assert wrong == []
     assert differences(before, await settled(database)) == []
     assert logs.defects() == []
     assert {name: size for name, size in grown.items() if size > GROWTH} == {}

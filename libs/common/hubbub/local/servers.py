@@ -29,6 +29,7 @@ from hubbub.local.programs import (
 HOST = "127.0.0.1"
 START_DEADLINE = 60.0  # seconds; a first start on a slow disk writes its files
 STOP_DEADLINE = 5.0  # seconds until a server that does not end is killed
+_HISTORY = 15  # seconds; the hub reads what roles were just before they changed
 _TRANSACTION_LIFETIME = 4  # seconds; MongoDB looks every half of it
 _POLL_INTERVAL = 0.05  # seconds
 _ATTEMPTS = 5  # ports tried, should somebody take the free one before the server does
@@ -90,6 +91,9 @@ async def mongo(
             # What a killed process has begun holds its locks until then; no transaction of ours
             # takes so long. MongoDB's own limit is a minute.
             "--setParameter", f"transactionLifetimeLimitSeconds={_TRANSACTION_LIFETIME}",
+            # Collections that are dropped keep their open files until then. MongoDB's own window
+            # is five minutes, in which a run of the tests would use up all files of a process.
+            "--setParameter", f"minSnapshotHistoryWindowInSeconds={_HISTORY}",
             # With nobody to take over, waiting before a shutdown serves nobody.
             "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
         ]  # fmt: skip
