@@ -39,7 +39,7 @@ def mongo() -> Iterator[str]:
     """
     container = (
         DockerContainer(MONGO_IMAGE)
-        .with_command("--replSet rs0")
+        .with_command("--replSet rs0 --setParameter minSnapshotHistoryWindowInSeconds=5")
         .with_exposed_ports(27017)
         .waiting_for(LogMessageWaitStrategy("Waiting for connections"))
     )
