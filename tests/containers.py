@@ -31,15 +31,15 @@ def nats() -> Iterator[str]:
 
 
 @contextmanager
-def mongo() -> Iterator[str]:
-    """A MongoDB replica set of one.
+def mongo(history: int) -> Iterator[str]:
+    """A MongoDB replica set of one whose past stays readable for `history` seconds.
 
     testcontainers' own MongoDB is a standalone server, which has no change streams. Its member
     is reached directly: the name it gives itself is not known outside of the container.
     """
     container = (
         DockerContainer(MONGO_IMAGE)
-        .with_command("--replSet rs0 --setParameter minSnapshotHistoryWindowInSeconds=5")
+        .with_command(f"--replSet rs0 --setParameter minSnapshotHistoryWindowInSeconds={history}")
         .with_exposed_ports(27017)
         .waiting_for(LogMessageWaitStrategy("Waiting for connections"))
     )

@@ -21,6 +21,10 @@ from hubbub.local import servers as embedded
 _PREFIX = "hubbub-test-"
 _START = 90.0  # seconds
 
+HISTORY = 10  # seconds
+"""How long the past stays readable in MongoDB. Each test has a database and drops it; with the
+usual five minutes the files of all of them would be more than a process may have open."""
+
 
 @contextmanager
 def nats() -> Iterator[str]:
@@ -47,10 +51,12 @@ def mongo() -> Iterator[str]:
     elif _use_containers():
         from tests import containers
 
-        with containers.mongo() as url:
+        with containers.mongo(HISTORY) as url:
             yield url
     else:
-        with _embedded(lambda folder: embedded.mongo(folder, death=signal.SIGKILL)) as url:
+        with _embedded(
+            lambda folder: embedded.mongo(folder, death=signal.SIGKILL, history=HISTORY)
+        ) as url:
             yield url
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.messaging.domain.lists import Order
-from services.messaging.store.schema import MEMBERSHIPS, USERS, Collections
+from services.messaging.store.schema import USERS, Collections
 
 _WATCHING = {"u": 1, "desktopNotifications": 1, "disableNotifications": 1, "userHighlights": 1}
 
@@ -224,14 +224,6 @@ class Memberships:
             {"rid": room_id, "u._id": user_id}, [{"$set": {**stage, "_updatedAt": "$$NOW"}}]
         )
         return result.matched_count > 0
-
-    async def prepared(self) -> bool:
-        """Whether deletions of memberships carry the document in change streams."""
-        cursor = await self._collections.database.list_collections(filter={"name": MEMBERSHIPS})
-        async for info in cursor:
-            images = info.get("options", {}).get("changeStreamPreAndPostImages", {})
-            return bool(images.get("enabled"))
-        return False
 
 
 def _something_unread(*, threads: bool) -> list[dict[str, Any]]:

@@ -127,11 +127,6 @@ class Rooms:
         )
         return result.upserted_id is not None
 
-    async def set_fields(self, room_id: str, fields: Mapping[str, Any]) -> None:
-        """Set fields of a room."""
-        stage = {key: {"$literal": value} for key, value in fields.items()}
-        await self._rooms.update_one({"_id": room_id}, [{"$set": {**stage, "_updatedAt": "$$NOW"}}])
-
     async def counts(self) -> dict[str, int]:
         """How many rooms there are of each type."""
         return {kind: await self._rooms.count_documents({"t": kind}) for kind in ("c", "p", "d")}

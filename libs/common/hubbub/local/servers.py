@@ -64,11 +64,14 @@ async def mongo(
     log_file: Path | None = None,
     port: int = 0,
     cache_megabytes: int = 256,
+    history: int | None = None,
     death: signal.Signals = signal.SIGTERM,
 ) -> AsyncIterator[Server]:
     """A replica set of one member with its data in `folder`.
 
     `port` 0 lets the system choose. The folder may have been used with another port before.
+    `history` is how many seconds of the past stay readable; MongoDB's own default is 300. For
+    that long, collections that are dropped keep their files open, too.
 
     Raises:
         CannotStart: there is no such program, or it ended; names its log file.
@@ -76,6 +79,8 @@ async def mongo(
     program = find_mongod()
     data = _folder(folder / "data")
     written = log_file or folder / "mongod.log"
+    window = f"minSnapshotHistoryWindowInSeconds={history}"
+    past = [] if history is None else ["--setParameter", window]
 
     def command(chosen: int) -> list[str]:
         return [
@@ -91,11 +96,9 @@ async def mongo(
             # What a killed process has begun holds its locks until then; no transaction of ours
             # takes so long. MongoDB's own limit is a minute.
             "--setParameter", f"transactionLifetimeLimitSeconds={_TRANSACTION_LIFETIME}",
-            # Collections that are dropped keep their open files until then. MongoDB's own window
-            # is five minutes, in which a run of the tests would use up all files of a process.
-            "--setParameter", f"minSnapshotHistoryWindowInSeconds={_HISTORY}",
             # With nobody to take over, waiting before a shutdown serves nobody.
             "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
+            *past,
         ]  # fmt: skip
 
     def url(chosen: int) -> str:
