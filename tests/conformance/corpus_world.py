@@ -59,7 +59,11 @@ class World:
         """Every socket answers. Raises: TimeoutError, AssertionError."""
         for name, socket in self.sockets.items():
             assert socket.close_code is None, name
-            await socket.settle()
+            try:
+                await socket.settle()
+            except AssertionError as error:
+                error.add_note(f"the socket of {name}, close code {socket.close_code}")
+                raise
             socket.texts.clear()
             socket.frames.clear()
 

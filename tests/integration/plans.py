@@ -30,7 +30,6 @@ BOUNDED: Final = {
     "rocketchat_custom_emoji": "made by administrators, one by one; clients ask for all of them",
     "rocketchat_custom_user_status": "made by administrators, one by one",
     "hubbub_leases": "one per kind of leader",
-    "hubbub_chores": "one per kind of chore",
 }
 """Collections that may be read whole, and why they stay small. All others grow."""
 
@@ -53,7 +52,7 @@ class Made:
 
 @dataclass
 class Recorder(monitoring.CommandListener):
-    """Hears all commands of this process on databases of tests."""
+    """Hears all commands of this process; explains those on databases of tests."""
 
     reached: set[str] = field(default_factory=set)
     """Methods of stores that made a command, with all that called them."""
@@ -66,12 +65,12 @@ class Recorder(monitoring.CommandListener):
     """By database: commands by collection and name, as `update users`."""
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
+        methods = list(_store_methods())
+        self.reached.update(methods)
         if not event.database_name.startswith("test_"):
             return
         target = event.command.get(event.command_name)
         self.counts[event.database_name][f"{event.command_name} {target}"] += 1
-        methods = list(_store_methods())
-        self.reached.update(methods)
         if event.command_name not in _SEARCHING:
             return
         for command in _single(_bare(event.command)):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 import pytest
 from nats.aio.msg import Msg
 from nats.js.api import KeyValueConfig, StorageType
+from nats.js.errors import NotFoundError
 
 from hubbub.bus import BusSettings, NatsBus
 from hubbub.contracts.base import listen
@@ -56,9 +57,6 @@ class Streamer:
 async def renewing(bus: NatsBus, name: str, boot_id: str) -> None:
     """Renew a streamer's key, until cancelled."""
     jetstream = bus.client.jetstream()
-    await jetstream.create_key_value(
-        KeyValueConfig(bucket=INSTANCES_BUCKET, ttl=LEASE, storage=StorageType.MEMORY)
-    )
     bucket = await jetstream.key_value(INSTANCES_BUCKET)
     while True:
         await bucket.put(name, boot_id.encode())
@@ -71,6 +69,12 @@ async def streamer(nats_url: str) -> AsyncIterator[tuple[Streamer, NatsBus]]:
         BusSettings(nats_url=nats_url, overrides={}), service="ddp-streamer", instance=random_id(6)
     )
     await bus.connect()
+    jetstream = bus.client.jetstream()
+    with suppress(NotFoundError):  # of another test, which may have had other times
+        await jetstream.delete_key_value(INSTANCES_BUCKET)
+    await jetstream.create_key_value(
+        KeyValueConfig(bucket=INSTANCES_BUCKET, ttl=LEASE, storage=StorageType.MEMORY)
+    )
     streamer = Streamer()
     await bus.listen(streamer, service="ddp-streamer")
     await bus.client.subscribe(EPHEMERAL_SUBJECTS + PRESENCE, cb=streamer.hear)
@@ -78,7 +82,6 @@ async def streamer(nats_url: str) -> AsyncIterator[tuple[Streamer, NatsBus]]:
     try:
         yield streamer, bus
     finally:
-        jetstream = bus.client.jetstream()
         await jetstream.delete_key_value(INSTANCES_BUCKET)
         await bus.close()
 
@@ -130,6 +133,7 @@ async def test_life_of_a_connection(
             await eventually(lambda: watcher.statuses() == [1, 2])
         async with replica(), replica():
             await asyncio.sleep(LEASE + 1.5)  # beyond observation and lease: it is alive
+            assert not renewal.done()
             assert watcher.statuses() == [1, 2]
             renewal.cancel()
             await eventually(lambda: watcher.statuses() == [1, 2, 0], within=LEASE + 0.5 + 4)
