@@ -20,12 +20,11 @@ run: $(INSTALLED) ## run a whole Hubbub on http://127.0.0.1:3000 (ARGS="--port 4
 test: $(INSTALLED) ## every test that needs no cluster (ARGS="-k word")
 	$(BIN)/python -m pytest tests $(ARGS)
 
-check: $(INSTALLED) ## formatting, lint, types, layers, unit tests
+check: $(INSTALLED) ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/unit $(ARGS)
 
 unit: $(INSTALLED) ## tests that talk to nothing
 	$(BIN)/python -m pytest tests/unit $(ARGS)

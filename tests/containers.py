@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
@@ -15,6 +16,12 @@ from hubbub.local.replica_set import make_primary
 MONGO_IMAGE = "mongo:6.0"
 NATS_IMAGE = "nats:2"
 _DEADLINE = 60.0  # seconds
+
+
+def images() -> list[str]:
+    """What has to be there: the servers, and what removes them when a test run is killed."""
+    reaper = [] if testcontainers_config.ryuk_disabled else [testcontainers_config.ryuk_image]
+    return [MONGO_IMAGE, NATS_IMAGE, *reaper]
 
 
 @contextmanager

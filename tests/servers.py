@@ -65,16 +65,24 @@ def _use_containers() -> bool:
     wanted = os.environ.get("HUBBUB_TEST_SERVERS", "")
     if wanted not in {"", "containers", "embedded"}:
         raise ValueError(f"HUBBUB_TEST_SERVERS={wanted!r}: expected containers or embedded")
-    return wanted == "containers" or (wanted == "" and _engine_answers())
+    return wanted == "containers" or (wanted == "" and _engine_has_images())
 
 
-def _engine_answers() -> bool:
+def _engine_has_images() -> bool:
+    """Whether a container engine answers and has what would be started: asked for nothing but
+    tests, it is not made to download."""
+    from tests import containers
+
+    return all(_engine_answers(f"/images/{name}/json") for name in containers.images())
+
+
+def _engine_answers(path: str) -> bool:
     """Whether a container engine says OK where Docker's own tools would look for it."""
     host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     scheme, _, place = host.partition("://")
     try:
         with _engine_socket(scheme, place) as engine:
-            engine.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            engine.sendall(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
             return b" 200 " in engine.recv(4096).split(b"\r\n")[0]
     except (OSError, ValueError):
         return False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +34,7 @@ SignIn = Callable[[User], Awaitable[Ddp]]
 
 START = 90.0  # seconds until a fresh Hubbub answers
 ADMIN_PASSWORD = "correct-horse-battery"
+CLIENTS = Path(__file__).parent / "clients"
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,21 @@ def hubbub() -> Iterator[Running]:
     if given:
         yield Running(given.rstrip("/"))
         return
+    with started(streamers=2) as running:
+        yield running
+
+
+@contextmanager
+def started(*, streamers: int) -> Iterator[Running]:
+    """A whole Hubbub on a data folder of its own, stopped and forgotten at the end."""
     with tempfile.TemporaryDirectory(prefix="hubbub-conformance-") as name:
         folder = Path(name)
         port = _free_port()
         with (folder / "out.log").open("wb") as log:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "hubbub.cli.main", "up", "--streamers", "2"),
+                    *(sys.executable, "-m", "hubbub.cli.main", "up"),
+                    *("--streamers", str(streamers)),
                     *("--port", str(port), "--data", str(folder / "data")),
                 ],
                 stdout=log,
@@ -193,3 +204,25 @@ def sign_in(hubbub: Running, sockets: AsyncExitStack) -> SignIn:
         return client
 
     return open_one
+
+
+@pytest.fixture(scope="session")
+def clients() -> Path:
+    """A folder with the scenarios and the installed clients, kept between runs."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("Node.js and npm are not on this machine")
+    wanted = (CLIENTS / "package.json").read_bytes()
+    root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = root / "hubbub" / f"npm-clients-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in CLIENTS.glob("*.*"):
+        shutil.copy(file, folder / file.name)
+    if not (folder / "installed").exists():
+        subprocess.run(
+            ["npm", "install", "--no-audit", "--no-fund", "--silent"],
+            cwd=folder,
+            check=True,
+            timeout=180,
+        )
+        (folder / "installed").touch()
+    return folder

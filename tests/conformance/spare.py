@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -94,11 +95,17 @@ async def streamer(
 
 async def own_streamers(hubbub: Running) -> list[str]:
     """The WebSocket addresses of the Hubbub's own streamers, each without the front door."""
-    addresses = []
+    told = told_of_streamers(hubbub, "serving")
+    return [f"ws://127.0.0.1:{entry['port']}/websocket" for entry in told]
+
+
+def told_of_streamers(hubbub: Running, event: str) -> list[dict[str, Any]]:
+    """The last log entry of this kind of each of the Hubbub's own streamers."""
+    told = []
     for file in sorted((hubbub.data / "log").glob("ddp-streamer-*.log")):
-        told = [json.loads(line) for line in file.read_text().splitlines() if '"serving"' in line]
-        addresses.append(f"ws://127.0.0.1:{told[-1]['port']}/websocket")
-    return addresses
+        lines = file.read_text().splitlines()
+        told.append([json.loads(line) for line in lines if f'"{event}"' in line][-1])
+    return told
 
 
 async def _get(url: str) -> str:

@@ -17,8 +17,12 @@ async def status_of(rest: Rest, viewer: User, user: User) -> str:
 
 
 async def becomes(rest: Rest, viewer: User, user: User, status: str, within: float = 10.0) -> None:
+    query = {"userId": user.id}
+
     async def there() -> bool:
-        return await status_of(rest, viewer, user) == status
+        answer = await rest.ask("GET", "/api/v1/users.getStatus", user=viewer, query=query)
+        assert answer.status in {200, 503}, answer  # 503: presence is starting again
+        return answer.status == 200 and answer.body["status"] == status
 
     await eventually(there, within=within, what=f"{user.username} {status}")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,28 +19,6 @@ from tests.conformance.rest import PASSWORD, Rest
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(240)]
 
 HERE = Path(__file__).parent / "clients"
-
-
-@pytest.fixture(scope="session")
-def clients() -> Path:
-    """A folder with the scenarios and the installed clients, kept between runs."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("Node.js and npm are not on this machine")
-    wanted = (HERE / "package.json").read_bytes()
-    root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = root / "hubbub" / f"npm-clients-{hashlib.sha256(wanted).hexdigest()[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in HERE.glob("*.*"):
-        shutil.copy(file, folder / file.name)
-    if not (folder / "installed").exists():
-        subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--silent"],
-            cwd=folder,
-            check=True,
-            timeout=180,
-        )
-        (folder / "installed").touch()
-    return folder
 
 
 def test_080_the_official_ddp_client(hubbub: Running, clients: Path) -> None:

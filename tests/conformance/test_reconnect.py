@@ -24,10 +24,7 @@ from tests.conformance.rest import Rest, User
 from tests.conformance.spare import own_streamers, streamer
 from tests.conformance.test_4_streams import group, send
 from tests.conformance.test_6_presence import becomes, status_of
-from tests.conformance.test_7_real_clients import clients
 from tests.waiting import eventually
-
-__all__ = ["clients"]
 
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(300)]
 
