@@ -131,6 +131,18 @@ TARGETS = (
         "change read to event acknowledged; the writer beside it",
     ),
     Target(
+        "funnel.5000_members_plain.p99",
+        "send to a room of 5,000 members, p99",
+        "at most", 50, "ms",
+        "stored with majority and journal; ten messages a second, counters of all members follow",
+    ),
+    Target(
+        "funnel.5000_members_all.p99",
+        "the same, @all",
+        "at most", 50, "ms",
+        "one message a second that mentions everybody",
+    ),
+    Target(
         "send_to_receive.p99",
         "send to receive p99",
         "at most", 50, "ms",
