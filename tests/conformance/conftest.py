@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ SignIn = Callable[[User], Awaitable[Ddp]]
 START = 90.0  # seconds until a fresh Hubbub answers
 ADMIN_PASSWORD = "correct-horse-battery"
 CLIENTS = Path(__file__).parent / "clients"
+
+_STARTED = pytest.StashKey["Running"]()
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,19 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-def hubbub() -> Iterator[Running]:
-    """A running Hubbub: the one of `HUBBUB_TEST_URL`, or one started for this session."""
+def hubbub(pytestconfig: pytest.Config) -> Running:
+    """A running Hubbub: the one of `HUBBUB_TEST_URL`, or one started for this session.
+
+    Folders that import this fixture get the same one.
+    """
     given = os.environ.get("HUBBUB_TEST_URL")
     if given:
-        yield Running(given.rstrip("/"))
-        return
-    with started(streamers=2) as running:
-        yield running
+        return Running(given.rstrip("/"))
+    if _STARTED not in pytestconfig.stash:
+        stack = ExitStack()
+        pytestconfig.stash[_STARTED] = stack.enter_context(started(streamers=2))
+        pytestconfig.add_cleanup(stack.close)
+    return pytestconfig.stash[_STARTED]
 
 
 @contextmanager
