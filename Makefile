@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check unit integration conformance e2e bench bench-full format clean
+.PHONY: help install run test check unit integration conformance e2e bench bench-full manifests format clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench: $(INSTALLED) ## measure everything in short, beside the targets (ARGS="--
 
 bench-full: $(INSTALLED) ## measure everything at length; an hour or less
 	$(BIN)/python -m benchmarks.run --full $(ARGS)
+
+manifests: $(INSTALLED) ## render the chart into deploy/k8s (needs helm)
+	$(BIN)/python deploy/k8s/render.py
 
 format: $(INSTALLED) ## put the code into its form
 	$(BIN)/ruff format .

@@ -28,7 +28,11 @@ COMMANDS = {
     "events": ("events", "show the events that services tell each other"),
     "emit": ("emit", "publish an event"),
     "settings": ("settings", "list every setting with its default and meaning"),
+    "metrics": ("metrics", "list every metric with its labels and meaning"),
+    "explain": ("explain", "tell why a user did not get a message"),
     "doctor": ("doctor", "check what Hubbub needs on this machine"),
+    "selftest": ("selftest", "send a message through a running Hubbub"),
+    "replica-set": ("replica_set", "make a lone mongod a replica set of one"),
 }
 
 
