@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from hubbub.cache import Found
+from hubbub.contracts.events import CacheEvent
 from hubbub.contracts.workspace import PERMISSIONS
+from hubbub.telemetry.metrics import FAST
 
 ACCESS = "room-access"
 """Stands for a permission in the decisions about rooms."""
@@ -45,6 +48,13 @@ class AuthorizationMetrics:
             ["event"],
             registry=registry,
         )
+        self._lag = Histogram(
+            "hubbub_authz_invalidation_lag_seconds",
+            "From the commit of a change until the caches forgot what it made untrue; by two"
+            " clocks, and never less than 0.",
+            buckets=FAST,
+            registry=registry,
+        )
 
     def decided(self, permission: str, *, allowed: bool) -> None:
         """Count one decision."""
@@ -59,6 +69,8 @@ class AuthorizationMetrics:
         """Ask `count` for the number of facts whenever somebody reads the metrics."""
         self._entries.set_function(count)
 
-    def invalidated(self, event: str) -> None:
-        """Count an event that made the caches forget; `event` is its name."""
-        self._invalidations.labels(event).inc()
+    def invalidated(self, event: CacheEvent) -> None:
+        """Count an event; the caches have just forgotten what it is about."""
+        self._invalidations.labels(event.event_name).inc()
+        if event.committed is not None:
+            self._lag.observe(max(0.0, time.time() - event.committed / 1000))

@@ -188,38 +188,38 @@ class AuthorizationService(Authorization):
     @listen(RolesChanged, to="all")
     async def on_roles_changed(self, event: RolesChanged) -> None:
         """Forget the roles."""
-        self._metrics.invalidated(event.event_name)
         self._facts.forget_roles()
+        self._metrics.invalidated(event)
 
     @listen(PermissionsChanged, to="all")
     async def on_permissions_changed(self, event: PermissionsChanged) -> None:
         """Forget the permissions."""
-        self._metrics.invalidated(event.event_name)
         self._facts.forget_permissions()
+        self._metrics.invalidated(event)
 
     @listen(UserChanged, to="all")
     async def on_user_changed(self, event: UserChanged) -> None:
         """Forget the user's roles."""
-        self._metrics.invalidated(event.event_name)
         self._facts.forget_user(event.user_id)
+        self._metrics.invalidated(event)
 
     @listen(MembershipChanged, to="all")
     async def on_membership_changed(self, event: MembershipChanged) -> None:
         """Forget the membership."""
-        self._metrics.invalidated(event.event_name)
         self._facts.forget_membership(event.user_id, event.room_id)
+        self._metrics.invalidated(event)
 
     @listen(RoomChanged, to="all")
     async def on_room_changed(self, event: RoomChanged) -> None:
         """Forget the room."""
-        self._metrics.invalidated(event.event_name)
         self._facts.forget_room(event.room_id)
+        self._metrics.invalidated(event)
 
     @listen(SettingsChanged, to="all")
     async def on_settings_changed(self, event: SettingsChanged) -> None:
         """Forget the setting."""
-        self._metrics.invalidated(event.event_name)
         self._facts.forget_setting(event.setting_id)
+        self._metrics.invalidated(event)
 
     def forget_everything(self) -> None:
         """Events may have been missed: NATS was away."""

@@ -19,6 +19,7 @@ from hubbub.ddp.stream import stream_frame
 from hubbub.errors import HubbubError, NotAllowed
 from hubbub.ids import RoomId, UserId
 from services.ddp_streamer.rights import Question, Rights
+from services.ddp_streamer.tally import Dropped
 from services.ddp_streamer.workspace import Workspace
 
 STREAM: Final = "notify-room"
@@ -102,6 +103,10 @@ class Writer(Protocol):
     def public_id(self) -> str: ...
 
 
+def _ignore(_: Dropped) -> None:
+    """Nobody counts."""
+
+
 class Activity:
     """Passes notices on."""
 
@@ -113,12 +118,14 @@ class Activity:
         workspace: Workspace,
         *,
         now: Callable[[], float],
+        on_dropped: Callable[[Dropped], None] = _ignore,
     ) -> None:
         self._rights = rights
         self._messaging = messaging
         self._publish = publish
         self._workspace = workspace
         self._now = now
+        self._on_dropped = on_dropped
         self._crowded: dict[str, tuple[bool, float]] = {}  # room id → (crowded, until)
 
     async def write(self, writer: Writer, params: list[Any]) -> None:
@@ -128,11 +135,13 @@ class Activity:
         if user_id is None or said is None or not self._is_own_name(writer, said.name):
             return
         if self._is_repeated(writer, said):
+            self._on_dropped("typing_coalesced")
             return
         question = Question("access", user_id, said.room_id)
         if not await self._rights.learn(question) or writer.user_id != user_id:
             return
         if await self._is_crowded(UserId(user_id), RoomId(said.room_id)):
+            self._on_dropped("typing_crowded")
             return
         for one in (said, said.derived()):
             if one is not None:

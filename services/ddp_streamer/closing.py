@@ -1,4 +1,4 @@
-"""Closing many sockets so that their clients do not all come back in one moment.
+"""Closing sockets whose clients have to load anew, so that they do not all come in one moment.
 
 A socket with an unanswered login or logout is never closed: some clients would wait for that
 answer for ever, on every later connection too.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
 from typing import Final, Protocol
 
+from services.ddp_streamer.common import Cause
+
 SERVICE_RESTART: Final = 1012
-_REASON: Final = "SERVICE_RESTART"
+REASON: Final = "SERVICE_RESTART"
 _MAX_PER_SECOND = 200
 _LONGEST_PAUSE = 0.3  # seconds between two sockets when there are few
 _LOOK_AGAIN = 0.05  # seconds
@@ -22,12 +23,10 @@ class Closable(Protocol):
     """A session that can be closed."""
 
     @property
-    def busy(self) -> bool: ...
-    @property
     def closed(self) -> bool: ...
     @property
     def in_login(self) -> bool: ...
-    def close(self, code: int, reason: str) -> None: ...
+    def close(self, code: int, reason: str, *, cause: Cause | None = None) -> None: ...
 
 
 class ResyncCloser:
@@ -58,38 +57,5 @@ class ResyncCloser:
                     self._waiting.append(session)
                     pause = max(pause, _LOOK_AGAIN)
                 else:
-                    session.close(SERVICE_RESTART, _REASON)
+                    session.close(SERVICE_RESTART, REASON, cause="error")
                 await asyncio.sleep(max(1 / _MAX_PER_SECOND, pause))
-
-
-async def drain(sessions: Iterable[Closable], *, window: float, patience: float) -> int:
-    """Close all sessions over `window` seconds in random order, each when it has its answers.
-
-    Returns: how many still had an unanswered call `patience` seconds after the window and were
-    closed nevertheless.
-    """
-    waiting = list(sessions)
-    random.shuffle(waiting)
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    moments = sorted(random.uniform(0, window) for _ in waiting)  # noqa: S311
-    late: list[Closable] = []
-    for moment, session in zip(moments, waiting, strict=True):
-        if (pause := begun + moment - loop.time()) > 0:
-            await asyncio.sleep(pause)
-        if not _closed_now(session):
-            late.append(session)
-    end = begun + window + patience
-    while late and loop.time() < end:
-        await asyncio.sleep(_LOOK_AGAIN)
-        late = [session for session in late if not _closed_now(session)]
-    for session in late:
-        session.close(SERVICE_RESTART, _REASON)
-    return len(late)
-
-
-def _closed_now(session: Closable) -> bool:
-    """Close it if nothing is unanswered; whether it is closed."""
-    if not session.closed and not session.busy:
-        session.close(SERVICE_RESTART, _REASON)
-    return session.closed

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from hubbub.ddp.messages import Inbound
 from services.ddp_streamer.flood import Rate
-from services.ddp_streamer.metrics import StreamerMetrics, Tally
+from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.outbox import Flusher
 from services.ddp_streamer.settings import StreamerSettings
+from services.ddp_streamer.tally import Tally
 from services.ddp_streamer.wheel import TimerWheel
 
 if TYPE_CHECKING:

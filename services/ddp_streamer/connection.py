@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
@@ -27,6 +28,7 @@ from services.ddp_streamer.common import (
 )
 from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.outbox import Outbox
+from services.ddp_streamer.recent import Receipts
 from services.ddp_streamer.room_frames import shows_room
 from services.ddp_streamer.wheel import NEVER
 
@@ -107,6 +109,7 @@ class Connection(asyncio.Protocol):
         "_struck_at",
         "_tally",
         "_transport",
+        "_written_until",
         "connected",
         "connection_id",
         "login_pending",
@@ -145,6 +148,7 @@ class Connection(asyncio.Protocol):
         )
         self._frames_full_at = self._control_full_at = now
         self._struck_at = -_FLOOD_FORGIVEN
+        self._written_until = NEVER  # frames queued later were forgotten
         self._resume_at = NEVER  # when reading goes on after a flood
         self._cut_at = NEVER  # when a closing handshake has taken too long
         self._leave_at = NEVER  # when a connection over the soft limit is asked to leave
@@ -179,6 +183,22 @@ class Connection(asyncio.Protocol):
         """Bytes waiting to be written, here and in the transport."""
         return 0 if self._outbox is None else self._outbox.backlog
 
+    @property
+    def receipts(self) -> Receipts:
+        """How far its frames have come, and why it ended if it has."""
+        written, outbox = self._written_until, self._outbox
+        if outbox is not None and not outbox.empty:
+            written = min(written, outbox.flushed_at)
+        closing = self._cut_at - self._common.settings.close_timeout
+        ended = self._state is not _State.OPEN
+        return Receipts(
+            written_until=written,
+            closing_at=closing if self._cut_at < NEVER else NEVER,
+            pinged_at=self._pinged_at,
+            answered_at=self._seen_at,
+            cause=self._cause if ended else "",
+        )
+
     def send(self, message: bytes) -> None:
         """Queue one DDP message (its JSON text) for this client only. Never waits or raises.
 
@@ -189,7 +209,7 @@ class Connection(asyncio.Protocol):
             kind = _KINDS.get(message[8:12], "other")
             self._tally.messages_out[kind] += 1
             payload = sockjs.wrap(message) if self._is_sockjs else message
-            self._queue(websocket.text_frame(payload))
+            self._queue(websocket.text_frame(payload), kind)
 
     def send_shared(self, frame: SharedFrame) -> bool:
         """Queue a frame that others get too; False when it was not queued."""
@@ -202,18 +222,24 @@ class Connection(asyncio.Protocol):
             if outbox.put_droppable(data, frame.key):
                 tally.shared += 1
                 return True
-            tally.dropped_slow += 1
             return False
         if outbox.put(data):
             tally.shared += 1
             return True
-        self._too_slow()
+        self._too_slow(refused=1)
         return False
+
+    def when_written(self, function: Callable[[], None]) -> None:
+        """Call `function` when what is queued now is on its way, if that is ever so."""
+        if self._outbox is not None:
+            self._common.flusher.when_written(self._outbox, function)
 
     def drop_room(self, room_id: str) -> None:
         """Forget what is queued about a room that the user has lost."""
         if self._outbox is not None:
-            self._outbox.discard(lambda frame: shows_room(frame, room_id))
+            lost = self._outbox.discard(lambda frame: shows_room(frame, room_id))
+            if lost:
+                self._tally.filtered["not_member"] += lost
 
     def close(self, code: int, reason: str = "", *, cause: Cause | None = None) -> None:
         """Send what is queued, then a close frame (on SockJS a `c[...]` before it). Idempotent.
@@ -225,8 +251,8 @@ class Connection(asyncio.Protocol):
         if self._state is not _State.OPEN or self._outbox is None:
             return
         if self._is_sockjs:
-            self._outbox.put_last(websocket.text_frame(sockjs.close(code, reason)))
-        self._outbox.put_last(websocket.close_frame(code, reason))
+            self._put_last(websocket.text_frame(sockjs.close(code, reason)))
+        self._put_last(websocket.close_frame(code, reason))
         self._begin_closing(code, reason, cause or _CAUSES.get(code, "kicked"))
         if self._resume_at < NEVER:
             self._resume_reading()  # for the client's close frame
@@ -251,7 +277,7 @@ class Connection(asyncio.Protocol):
         self._open_outbox = self._outbox
         transport.set_write_buffer_limits(high=0)
         self._common.keeper.joined(self)
-        self._outbox.put(_SERVER_ID_SOCKJS if self._is_sockjs else _SERVER_ID_RAW)
+        self._queue(_SERVER_ID_SOCKJS if self._is_sockjs else _SERVER_ID_RAW)
         self._tally.messages_out["other"] += 1
         first = min(settings.connect_timeout, self._heartbeat)
         if self._is_sockjs:
@@ -305,6 +331,7 @@ class Connection(asyncio.Protocol):
             return
         self._state = _State.CLOSED
         if self._outbox is not None:
+            self._written_until = self.receipts.written_until
             self._outbox.close()
         self._transport = self._outbox = self._open_outbox = self._parser = None
         common = self._common
@@ -397,6 +424,7 @@ class Connection(asyncio.Protocol):
     def _handle_message(self, message: Inbound, text: bytes) -> None:
         kind = type(message).__name__.lower()
         self._tally.messages_in[kind] += 1
+        self._tally.bytes_in_by_type[kind] += len(text)
         if isinstance(message, Ping):
             self.send(messages.pong(message.id))
         elif isinstance(message, Pong):
@@ -439,7 +467,7 @@ class Connection(asyncio.Protocol):
     def _closed_by_client(self, payload: bytes) -> None:
         code, reason = websocket.close_status(payload)
         if self._state is _State.OPEN and self._outbox is not None:
-            self._outbox.put_last(websocket.close_frame(code))
+            self._put_last(websocket.close_frame(code))
             self._begin_closing(code, reason, "client")
         # Both close frames are on their way: end the TCP connection behind them.
         if self._outbox is not None and self._transport is not None:
@@ -450,13 +478,23 @@ class Connection(asyncio.Protocol):
 
     # --- writing ----------------------------------------------------------------------------
 
-    def _queue(self, frame: bytes) -> None:
-        if self._outbox is not None and not self._outbox.put(frame):
-            self._too_slow()
+    def _queue(self, frame: bytes, kind: str = "other") -> None:
+        if self._outbox is None:
+            return
+        if self._outbox.put(frame):
+            self._tally.bytes_out_by_type[kind] += len(frame)
+        else:
+            self._too_slow(refused=1)
 
-    def _too_slow(self) -> None:
+    def _put_last(self, frame: bytes) -> None:
         if self._outbox is not None:
-            self._outbox.drop()
+            self._outbox.put_last(frame)
+            self._tally.bytes_out_by_type["other"] += len(frame)
+
+    def _too_slow(self, *, refused: int = 0) -> None:
+        if self._outbox is not None:
+            self._written_until = self.receipts.written_until
+            self._tally.dropped["slow_client"] += self._outbox.drop() + refused
         self.close(1013, "SLOW_CONSUMER", cause="slow")
 
     def _begin_closing(self, code: int, reason: str, cause: Cause) -> None:
@@ -538,7 +576,7 @@ class Connection(asyncio.Protocol):
                 return due
             self._pinged_at = now
             self._tally.messages_out["ping"] += 1
-            self._queue(_PING_SOCKJS if self._is_sockjs else _PING_RAW)
+            self._queue(_PING_SOCKJS if self._is_sockjs else _PING_RAW, "ping")
             return now + settings.heartbeat_timeout
         due = self._pinged_at + settings.heartbeat_timeout
         if now >= due:

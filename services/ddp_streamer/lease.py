@@ -14,6 +14,7 @@ from nats.js.kv import KeyValue
 from hubbub.bus.connection import Connection
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.presence import INSTANCES_BUCKET
+from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -33,11 +34,12 @@ class InstanceLease:
         self._value = boot_id.encode()
         self._clock = clock or SystemClock()
         self._bucket: KeyValue | None = None
+        self._ended = False
 
     async def run(self) -> None:
-        """Renew until cancelled, and give up the key then."""
+        """Renew until it is ended or cancelled."""
         failing = False
-        while True:
+        while not self._ended:
             try:
                 await self._renew()
                 failing = False
@@ -46,10 +48,12 @@ class InstanceLease:
                 if not failing:
                     log.warning("lease_not_renewed", reason=str(error) or type(error).__name__)
                 failing = True
+            heed_cancellation()
             await self._clock.sleep(1.0 if failing else RENEW_INTERVAL)
 
     async def end(self) -> None:
-        """Give up the key: this streamer has told presence of all its sockets."""
+        """Give up the key for good: this streamer has told presence of all its sockets."""
+        self._ended = True
         if self._bucket is not None:
             with contextlib.suppress(NatsError, TimeoutError):
                 await self._bucket.delete(self._instance)

@@ -40,6 +40,8 @@ class PublicListener:
             listener.port               the bound port
             listener.connections        the registry of open connections
             listener.stop_accepting()   closes the listening socket; connections stay
+            listener.refuse()           lets nobody in any more
+            listener.cut()              ends what is still open, without a word
 
     Leaving the block closes what is still open with 1001, and cuts what does not go in time.
     """
@@ -65,6 +67,11 @@ class PublicListener:
             self.connections,
             self._loop,
             anonymous_may_stay=anonymous_may_stay,
+        )
+        congested = self._common.flusher.congested
+        metrics.watch_backlogs(
+            lambda: [outbox.backlog for outbox in list(congested)],
+            soft=settings.soft_buffered_bytes,
         )
         self._admission = Admission(settings, self._loop.time)
         self._http = web.Server(
@@ -95,11 +102,11 @@ class PublicListener:
         traceback: TracebackType | None,
     ) -> None:
         self.stop_accepting()
+        self.refuse()
         for connection in self.connections:
             connection.close(1001, "GOING_AWAY")
         if not await self.connections.emptied(self._settings.close_timeout + 1.0):
-            for connection in self.connections:
-                connection.abort()
+            self.cut()
             await self.connections.emptied(1.0)
         await self._http.shutdown(1.0)
         if self._ticker is not None:
@@ -107,11 +114,20 @@ class PublicListener:
         self._update_metrics()
 
     def stop_accepting(self) -> None:
-        """Close the listening socket. Open connections stay; handshakes under way are refused."""
-        self._refusing = True
+        """Close the listening socket. Open connections stay, and who is connected may still
+        upgrade: some clients give up for good after one refused attempt."""
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    def refuse(self) -> None:
+        """Nobody gets in any more; who was on the way is told to try again."""
+        self._refusing = True
+
+    def cut(self) -> None:
+        """End the connections that are still open; their close frames were sent before."""
+        for connection in self.connections:
+            connection.abort()
 
     # --- HTTP -------------------------------------------------------------------------------
 
@@ -200,15 +216,12 @@ class PublicListener:
 
     def _update_metrics(self) -> None:
         flusher = self._common.flusher
-        self._metrics.tally.bytes_out += flusher.written
-        flusher.written = 0
+        tally = self._metrics.tally
+        tally.bytes_out += flusher.written
+        tally.dropped["presence_coalesced"] += flusher.coalesced
+        tally.dropped["slow_client"] += flusher.dropped
+        flusher.written = flusher.coalesced = flusher.dropped = 0
         self._metrics.transfer()
-        self.connections.update_gauges()
-        soft = self._settings.soft_buffered_bytes
-        backlogs = [outbox.backlog for outbox in flusher.congested]
-        self._metrics.send_queue_bytes.labels("sum").set(sum(backlogs))
-        self._metrics.send_queue_bytes.labels("max").set(max(backlogs, default=0))
-        self._metrics.slow_clients.set(sum(backlog > soft for backlog in backlogs))
 
 
 class _Tail:

@@ -24,8 +24,9 @@ from hubbub.ids import UserId
 from hubbub.telemetry.log import get_logger
 from services.ddp_streamer.fanout import Fanout
 from services.ddp_streamer.identities import Identities
-from services.ddp_streamer.metrics import StreamerMetrics
+from services.ddp_streamer.metrics import LoginOutcome, StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
+from services.ddp_streamer.recent import Recent, receipts_of
 from services.ddp_streamer.session import POLICY, Reply, Session
 from services.ddp_streamer.tasks import Tasks
 
@@ -64,7 +65,9 @@ class Logins:
         tasks: Tasks,
         hold_seconds: float = 120.0,
         clock: Clock | None = None,
+        recent: Recent | None = None,
     ) -> None:
+        self._recent = recent or Recent()
         self._account = account
         self._fanout = fanout
         self._routes = routes
@@ -86,10 +89,11 @@ class Logins:
         try:
             result = await self._until_decided(session, lambda: self._log_in(session, parameters))
         except HubbubError as error:
-            outcome = "unavailable" if isinstance(error, Unavailable | Timeout) else "refused"
-            self._metrics.logins.labels(_variant(parameters), outcome).inc()
+            unknown = isinstance(error, Unavailable | Timeout)
+            outcome: LoginOutcome = "unavailable" if unknown else "refused"
+            self._metrics.login(_variant(parameters), outcome)
             raise
-        self._metrics.logins.labels(result.type, "ok").inc()
+        self._metrics.login(result.type, "ok")
         self._identities.remember(session)
         return Reply(_answer(result), lambda: self._presence.opened(session))
 
@@ -154,9 +158,9 @@ class Logins:
         try:
             entered = await self._until_decided(session, lambda: self._come_back(session, offered))
         except Unavailable:
-            self._metrics.logins.labels("session", "unavailable").inc()
+            self._metrics.login("session", "unavailable")
             return
-        self._metrics.logins.labels("session", "ok" if entered else "refused").inc()
+        self._metrics.login("session", "ok" if entered else "refused")
         if entered:
             self._presence.opened(session)
 
@@ -239,6 +243,7 @@ class Logins:
         session.personal_token = personal
         session.document = {key: document[key] for key in _OWN_FIELDS if key in document}
         session.person = self._fanout.people.enter(user_id, session)
+        session.entered = self._recent.now()
         session.connection.authenticated = True
         session.send(messages.added("users", user_id, session.document))
         if changed_lately:
@@ -252,6 +257,10 @@ class Logins:
         self._presence.closed(session)
         session.end_all(answer=answer)
         session.person = None
+        if session.entered is not None:
+            receipts = receipts_of(session.connection)
+            self._recent.left(person.user_id, session.public_id, session.entered, receipts)
+        session.entered = None
         session.hashed_token = ""
         session.personal_token = False
         session.document = {}

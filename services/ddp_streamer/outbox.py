@@ -14,6 +14,8 @@ from typing import Protocol
 
 CHUNK = 256 * 1024  # bytes handed to a transport at once
 MAX_HELD = 1_000  # latest states kept for one slow client
+MAX_ASKED = 1_000  # who want to know when something was written
+MAX_STUCK = 100  # of those, who wait for clients that do not read
 
 
 class Writable(Protocol):
@@ -50,6 +52,10 @@ class Flusher:
         self._joined = b""
         self.congested: set[Outbox] = set()
         self.written = 0  # bytes handed to transports so far
+        self.coalesced = 0  # droppable frames that a newer one of their key replaced so far
+        self.dropped = 0  # droppable frames that slow clients did without so far
+        self._asked: list[tuple[Outbox, Callable[[], None]]] = []
+        self._stuck: list[tuple[Outbox, Callable[[], None]]] = []
 
     def mark(self, outbox: Outbox) -> None:
         """`outbox` has got its first frame."""
@@ -84,6 +90,8 @@ class Flusher:
             self._parts, self._joined = [], b""
             self.written += written
             self._busy += time() - begun
+            if self._asked:
+                self.tell()
             self._go_on()
 
     def _go_on(self) -> None:
@@ -95,6 +103,35 @@ class Flusher:
         self.scheduled = False
         if self.dirty:
             self.schedule()
+
+    def when_written(self, outbox: Outbox, function: Callable[[], None]) -> None:
+        """Call `function` when what `outbox` has now is in the kernel.
+
+        It is never called when the client goes before, or when too many wait already.
+        """
+        if outbox.congested:
+            if len(self._stuck) < MAX_STUCK:
+                self._stuck.append((outbox, function))
+        elif len(self._asked) < MAX_ASKED:
+            self._asked.append((outbox, function))
+
+    def tell(self) -> None:
+        """Answer those of `when_written` whose moment has come."""
+        asked, self._asked = self._asked, []
+        for outbox, function in asked:
+            if outbox.empty:
+                function()
+            elif outbox.congested:
+                if len(self._stuck) < MAX_STUCK:
+                    self._stuck.append((outbox, function))
+            elif not outbox.closed:
+                self._asked.append((outbox, function))
+
+    def resumed(self, outbox: Outbox) -> None:
+        """The client of `outbox` reads again, or is gone."""
+        self.congested.discard(outbox)
+        self._asked += self._stuck
+        self._stuck = []
 
     def join(self, parts: list[bytes]) -> bytes:
         """`parts` as one bytes object; made once when many sockets have the same parts waiting."""
@@ -138,9 +175,18 @@ class Outbox:
     @property
     def backlog(self) -> int:
         """Bytes queued here and in the transport."""
-        if self._transport is None:
-            return 0
-        return self._bytes + self._transport.get_write_buffer_size()
+        transport = self._transport  # may be asked from another thread
+        return 0 if transport is None else self._bytes + transport.get_write_buffer_size()
+
+    @property
+    def empty(self) -> bool:
+        """All that was queued is in the kernel."""
+        return self._frames is None and not self.congested and self._transport is not None
+
+    @property
+    def closed(self) -> bool:
+        """The transport is gone."""
+        return self._transport is None
 
     def put(self, frame: bytes) -> bool:
         """Queue a frame. False: the hard limit is reached, nothing was queued.
@@ -176,14 +222,21 @@ class Outbox:
         Over the soft limit the last one of each `key` is held until the backlog has gone.
         """
         if not self.congested or self.backlog + len(frame) <= self._soft:
-            if self._held is not None and key is not None:
-                self._held.pop(key, None)  # older than this one
+            held = self._held
+            if held is not None and key is not None and held.pop(key, None) is not None:
+                self._flusher.coalesced += 1  # older than this one
             return self.put(frame)
         if key is not None:
             if self._held is None:
                 self._held = {}
-            if key in self._held or len(self._held) < MAX_HELD:
+            if key in self._held:
+                self._flusher.coalesced += 1
                 self._held[key] = frame
+                return False
+            if len(self._held) < MAX_HELD:
+                self._held[key] = frame
+                return False
+        self._flusher.dropped += 1
         return False
 
     def put_last(self, frame: bytes) -> None:
@@ -241,7 +294,7 @@ class Outbox:
     def resume(self) -> None:
         """The transport's buffer has drained."""
         self.congested = False
-        self._flusher.congested.discard(self)
+        self._flusher.resumed(self)
         if self._held is not None:
             held, self._held = self._held, None
             frames = self._frames = self._frames or []
@@ -250,6 +303,8 @@ class Outbox:
                 self._bytes += len(frame)
         if self._frames is not None:
             self._flusher.mark(self)
+        else:
+            self._flusher.tell()
 
     def stalled_since(self, now: float) -> float:
         """Since when the client has taken nothing; `now` when it takes or nothing waits."""
@@ -271,15 +326,21 @@ class Outbox:
         self._bytes = sum(map(len, kept))
         return len(frames) - len(kept)
 
-    def drop(self) -> None:
-        """Forget what is queued here; the transport keeps what it has, which ends with a frame."""
+    def drop(self) -> int:
+        """Forget what is queued here; the transport keeps what it has, which ends with a frame.
+
+        Returns: how many frames were forgotten.
+        """
+        forgotten = len(self._frames or ()) + len(self._held or ())
         self._frames = None
         self._held = None
         self._bytes = 0
+        return forgotten
 
     def close(self) -> None:
         """The transport is gone."""
         self.drop()
-        self._flusher.congested.discard(self)
+        if self.congested:
+            self._flusher.resumed(self)
         self.congested = False
         self._transport = None

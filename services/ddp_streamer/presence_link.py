@@ -48,6 +48,7 @@ class PresenceLink:
         self._unsaid: dict[str, tuple[str, ConnectionRecord]] = {}  # public id → (call, record)
         self._gone: dict[str, ConnectionRecord] = {}
         self._announce = False
+        self._holding = False
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
@@ -74,6 +75,11 @@ class PresenceLink:
         self._unsaid.pop(session.public_id, None)
         self._gone[session.public_id] = record.model_copy(update={"sequence": session.sequence})
         self._wake.set()
+
+    def hold_closed(self) -> None:
+        """From now on tell of closed sockets only by `flush`, all at once: the streamer drains,
+        and most of their users are about to appear elsewhere."""
+        self._holding = True
 
     def announce_all(self) -> None:
         """Presence may have forgotten everything, or missed something."""
@@ -111,7 +117,9 @@ class PresenceLink:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self.flush()
+                await self._tell_news()
+                if not self._holding:
+                    await self._tell_closed()
             except HubbubError as error:
                 log.warning("presence_not_told", reason=type(error).__name__)
                 self._announce = True  # more may be missing there than what we could not say
@@ -120,11 +128,15 @@ class PresenceLink:
                 pause = min(5.0, pause * 2)
             else:
                 pause = 0.5
-                if self._gone:
+                if self._gone and not self._holding:
                     await self._clock.sleep(_GATHER)
 
     async def flush(self) -> None:
         """Tell everything that is not told yet. Raises: HubbubError: some of it was not."""
+        await self._tell_news()
+        await self._tell_closed()
+
+    async def _tell_news(self) -> None:
         if self._announce:
             self._announce = False
             self._unsaid.clear()
@@ -140,6 +152,8 @@ class PresenceLink:
         while self._unsaid:
             batch = [self._unsaid.popitem()[1] for _ in range(min(32, len(self._unsaid)))]
             await _all(calls[call](record, self._instance, self.boot_id) for call, record in batch)
+
+    async def _tell_closed(self) -> None:
         while self._gone:
             ids = list(self._gone)[:CHUNK]
             await self._presence.remove_connections(

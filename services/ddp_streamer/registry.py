@@ -22,13 +22,17 @@ class ConnectionRegistry:
 
     def __init__(self, settings: StreamerSettings, metrics: StreamerMetrics) -> None:
         self._settings = settings
-        self._metrics = metrics
         self._open: set[Connection] = set()
         self._anonymous: Counter[str] = Counter()  # by neighbourhood
         self._greeted = 0
         self._logged_in = 0
         self._changed = asyncio.Event()
         metrics.connection_limit.set(settings.max_connections)
+        metrics.watch_connections(
+            opened=lambda: len(self._open),
+            signed_in=lambda: self._logged_in,
+            anonymous=lambda: max(0, self._greeted - self._logged_in),
+        )
 
     def __len__(self) -> int:
         return len(self._open)
@@ -82,12 +86,6 @@ class ConnectionRegistry:
         else:
             self._count_anonymous(connection, -1)
         self._changed.set()
-
-    def update_gauges(self) -> None:
-        """Show the present numbers."""
-        self._metrics.connections.set(len(self._open))
-        self._metrics.sessions.labels("yes").set(self._logged_in)
-        self._metrics.sessions.labels("no").set(self._greeted - self._logged_in)
 
     def _count_anonymous(self, connection: Connection, change: int) -> None:
         place = _place(connection)

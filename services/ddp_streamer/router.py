@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
+from opentelemetry.trace import Span, SpanKind, Tracer, TracerProvider
+
+from hubbub.bus import call_context
 from hubbub.contracts.event_log import Audience
 from hubbub.contracts.presence import Status, UnknownStatus
 from hubbub.ddp import messages
@@ -13,7 +17,8 @@ from hubbub.ddp.messages import Method, Sub
 from hubbub.doors.methods import METHODS, NOTHING, Caller, Services
 from hubbub.errors import BadRequest, NotFound, Timeout, Unauthenticated, Unavailable
 from hubbub.ids import UserId
-from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.log import bind_contextvars, get_logger
+from hubbub.telemetry.tracing import spanning, tracer_of
 from services.ddp_streamer import streams
 from services.ddp_streamer.activity import Activity
 from services.ddp_streamer.audiences import ALL_ROOMS
@@ -25,6 +30,7 @@ from services.ddp_streamer.logins import Logins
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
 from services.ddp_streamer.rates import Attempt, Excess, RateLimiter
+from services.ddp_streamer.recent import Recent
 from services.ddp_streamer.relays import Relays
 from services.ddp_streamer.rights import Question, Rights
 from services.ddp_streamer.session import (
@@ -43,6 +49,9 @@ from services.ddp_streamer.workspace import Workspace
 log = get_logger(__name__)
 
 _STREAM: Final = streams.PREFIX
+_SEND: Final = "sendMessage"
+_MESSAGES: Final = "room-messages"
+_OTHER: Final = "other"  # stands for names that are the client's own words
 _MAX_ID = 64  # characters of a user id that can be watched
 
 OwnMethod = Callable[[Session, Method], Awaitable[Reply]]
@@ -77,7 +86,12 @@ class Router:
         tasks: Tasks,
         limits: SessionLimits,
         max_subscriptions: int = 2_000,
+        recent: Recent | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
+        self._recent = recent or Recent()
+        self._tracer = tracer_of(tracer_provider)
+        self._requests = 0  # methods called so far
         self._services = services
         self._routes = routes
         self._fanout = fanout
@@ -164,6 +178,23 @@ class Router:
         return row is not None and row.parallel_safe
 
     async def call(self, session: Session, method: Method, excess: Excess | None) -> Reply:
+        self._requests += 1
+        request = f"{session.public_id}.{self._requests}"
+        bind_contextvars(conn=session.public_id, req=request, uid=session.user_id)
+        with call_context(request_id=request, user_id=session.user_id):
+            if self._tracer is None:
+                return await self._called(session, method, excess)
+            known = method.name in self._methods or method.name in METHODS
+            name = method.name if known else _OTHER
+            with spanning(
+                self._tracer,
+                f"ddp.method {name}",
+                SpanKind.SERVER,
+                attributes={"rpc.system": "ddp", "rpc.method": name, "hubbub.request": request},
+            ):
+                return await self._called(session, method, excess)
+
+    async def _called(self, session: Session, method: Method, excess: Excess | None) -> Reply:
         if excess is not None and not await self._is_lifted(session, excess):
             self._metrics.ratelimited.labels(excess.rule.name).inc()
             raise excess.error()
@@ -182,6 +213,8 @@ class Router:
             hashed_token=session.hashed_token or None,
         )
         value = await row.call(self._services, caller, method.params)
+        if method.name == _SEND:
+            self._metrics.sent.inc()
         return Reply(messages.MISSING if value is NOTHING else value)
 
     async def _is_lifted(self, session: Session, excess: Excess) -> bool:
@@ -240,6 +273,12 @@ class Router:
     # --- subscriptions ------------------------------------------------------------------------
 
     def subscribe_now(self, session: Session, work: Work) -> bool:
+        if self._tracer is None:
+            return self._subscribed_now(session, work)
+        with self._traced_sub(self._tracer, work, at_once=True):
+            return self._subscribed_now(session, work)
+
+    def _subscribed_now(self, session: Session, work: Work) -> bool:
         found = self._prepare(session, work)
         if found is None:
             return True
@@ -256,6 +295,21 @@ class Router:
         return True
 
     async def subscribe(self, session: Session, work: Work) -> None:
+        if self._tracer is None:
+            return await self._subscribe(session, work)
+        with self._traced_sub(self._tracer, work, at_once=False):
+            return await self._subscribe(session, work)
+
+    def _traced_sub(
+        self, tracer: Tracer, work: Work, *, at_once: bool
+    ) -> AbstractContextManager[Span]:
+        """A span around opening a subscription. One that cannot be opened at once has two."""
+        stream = work.message.name.removeprefix(_STREAM)
+        name = f"ddp.sub {stream if stream in streams.STREAMS else _OTHER}"
+        attributes = {"rpc.system": "ddp", "hubbub.at_once": str(at_once).lower()}
+        return spanning(tracer, name, SpanKind.SERVER, attributes=attributes)
+
+    async def _subscribe(self, session: Session, work: Work) -> None:
         found = self._prepare(session, work)
         if found is None:
             return
@@ -336,6 +390,8 @@ class Router:
         """From this moment on its events go to the session, and it says so."""
         subscription = session.activate(sub, plan)
         subscription.follows = person
+        if plan.topic[0] == _MESSAGES:
+            subscription.since = self._recent.now()
         self._gauges[plan.topic[0]].inc()
         if plan.manner is Manner.MY_MESSAGES:
             if person is not None:
@@ -357,6 +413,10 @@ class Router:
             self._gauges["other"].dec()
             return
         self._gauges[plan.topic[0]].dec()
+        if subscription.since is not None:
+            self._recent.unsubscribed(
+                session.public_id, plan.topic, subscription.since, refused=subscription.refused
+            )
         if plan.manner is Manner.PRESENCE:
             if session.main_presence == subscription.id:
                 session.main_presence = None
@@ -405,6 +465,7 @@ class Router:
             self._give_back(plan, person)
             return
         subscription.follows = person
+        subscription.since = self._recent.now()
         self._take_my_messages(session, person)
 
     def _take_my_messages(self, session: Session, person: Person) -> None:

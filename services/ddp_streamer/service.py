@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 from hubbub.bus import NatsBus
+from hubbub.clock import SystemClock
 from hubbub.contracts.account import Account
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.event_log import EVERYONE, LOGGED, PRESENCE
@@ -17,20 +21,29 @@ from hubbub.contracts.push import Push
 from hubbub.doors.methods import Services
 from hubbub.errors import Unavailable
 from hubbub.runtime import Process
+from hubbub.runtime.process import NATS_PATIENCE
 from hubbub.settings import load
 from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.version import version
 from services.ddp_streamer.activity import Activity
 from services.ddp_streamer.audiences import Audiences, Patience
-from services.ddp_streamer.closing import ResyncCloser, drain
+from services.ddp_streamer.closing import ResyncCloser
+from services.ddp_streamer.control import Control, Sheddable
+from services.ddp_streamer.departure import Departure
+from services.ddp_streamer.drain import Drain, Plan
+from services.ddp_streamer.explaining import Recall
 from services.ddp_streamer.fanout import Fanout
 from services.ddp_streamer.identities import Identities
+from services.ddp_streamer.inspection import shown
 from services.ddp_streamer.lease import InstanceLease
 from services.ddp_streamer.listener import PublicListener
 from services.ddp_streamer.logins import Logins
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
 from services.ddp_streamer.rates import RateLimiter, Rule
+from services.ddp_streamer.recent import Recent
 from services.ddp_streamer.relays import Relays
+from services.ddp_streamer.reports import Load, Reports
 from services.ddp_streamer.rights import Rights
 from services.ddp_streamer.router import Router
 from services.ddp_streamer.session import SessionLimits
@@ -39,9 +52,6 @@ from services.ddp_streamer.tasks import Tasks
 from services.ddp_streamer.workspace import Workspace
 
 log = get_logger(__name__)
-
-_SECOND = 1.0
-_LAST_WORDS = 3.0  # seconds for telling presence at the end
 
 
 def rules(settings: StreamerSettings) -> list[Rule]:
@@ -84,13 +94,28 @@ class Streamer:
     """Everything one streamer consists of, joined together. Entered, it serves clients."""
 
     def __init__(
-        self, bus: NatsBus, settings: StreamerSettings, metrics: StreamerMetrics, instance: str
+        self,
+        bus: NatsBus,
+        settings: StreamerSettings,
+        metrics: StreamerMetrics,
+        instance: str,
+        *,
+        healthy: Callable[[], bool] | None = None,
+        on_death: Callable[[str], None] = lambda task: None,
+        on_task_failed: Callable[[str], None] = lambda task: None,
     ) -> None:
+        """
+        Args:
+            healthy: what `/health` on the public port answers; None: whether NATS is there.
+            on_death: told of a task that has failed and that clients need.
+            on_task_failed: told of every task that has failed.
+        """
         self._bus = bus
         self._settings = settings
         self._metrics = metrics
         self._stack = AsyncExitStack()
-        self._tasks = Tasks()
+        recent = Recent(settings.recent_events)
+        self._tasks = Tasks(on_death, on_failure=on_task_failed)
         services = Services(
             account=bus.proxy(Account),
             authorization=bus.proxy(Authorization),
@@ -111,15 +136,21 @@ class Streamer:
             tasks=self._tasks,
             max_watched=settings.max_watched_users,
             legacy_user_status=settings.legacy_user_status,
+            recent=recent,
         )
+        self.recall = Recall(recent, self.fanout.people)
         self.audiences = Audiences(
             bus.client,
             self.fanout,
             linger=settings.linger_seconds,
             patience=Patience(missing=settings.gap_deadline, unreachable=settings.log_patience),
             on_gap=metrics.gaps_detected.inc,
-            on_stale_epoch=metrics.filtered.labels("stale_epoch").inc,
+            on_recovery=metrics.recovery,
+            on_filtered=metrics.filter,
+            on_dropped=metrics.drop,
+            on_task_failed=on_task_failed,
         )
+        metrics.distinct_topics.set_function(lambda: len(self.audiences))
         self.presence = PresenceLink(services.presence, instance)
         self._lease = InstanceLease(bus.client, instance, self.presence.boot_id)
         self._identities = Identities(
@@ -136,6 +167,7 @@ class Streamer:
             self._publish,
             self._workspace,
             now=time.monotonic,
+            on_dropped=metrics.drop,
         )
         self._logins = Logins(
             services.account,
@@ -146,6 +178,7 @@ class Streamer:
             metrics,
             tasks=self._tasks,
             hold_seconds=settings.login_hold_seconds,
+            recent=recent,
         )
         self.router = Router(
             services,
@@ -165,14 +198,33 @@ class Streamer:
                 max_queued=settings.max_queued, call_timeout=settings.call_timeout
             ),
             max_subscriptions=settings.max_subscriptions,
+            recent=recent,
         )
         self.fanout.connect(self.audiences, self.router)
         self.listener = PublicListener(
             settings,
             metrics,
             self.router.open_session,
-            healthy=lambda: bus.connected,
+            healthy=healthy or (lambda: bus.connected),
             anonymous_may_stay=lambda: self._workspace.anonymous_read,
+        )
+        self.reports = Reports(
+            bus.publish,
+            self._load,
+            instance=instance,
+            pod=socket.gethostname(),
+            version=version(),
+            connected=lambda: bus.connected,
+        )
+        self._departure = Departure(
+            self.listener,
+            self.router,
+            self.presence,
+            self._identities,
+            self._lease,
+            self.reports,
+            settings,
+            metrics,
         )
 
     async def __aenter__(self) -> Streamer:
@@ -191,50 +243,54 @@ class Streamer:
         await self._stack.enter_async_context(self.audiences)
         self._bus.on_reconnect(self._on_reconnect)
         await self._follow_everybody()
-        await self._bus.listen(self.presence, service="ddp-streamer")
+        for listener in (self.presence, self.reports):
+            await self._bus.listen(listener, service="ddp-streamer")
         await self._identities.listen(self._logins.taken)
-        self._tasks.spawn(self.presence.run(), "presence")
-        self._tasks.spawn(self._identities.run(), "identities")
-        self._tasks.spawn(self._workspace.run(), "workspace")
-        self._tasks.spawn(self.fanout.run(), "fanout")
+        for name, work in (
+            ("presence", self.presence.run()),
+            ("identities", self._identities.run()),
+            ("workspace", self._workspace.run()),
+            ("fanout", self.fanout.run()),
+            ("renew-identities", self._renew_identities()),
+            ("lease", self._lease.run()),
+            ("resync", self._closer.run()),
+        ):
+            self._tasks.spawn(work, name, vital=True)
         self.router.start()
-        self._tasks.spawn(self._renew_identities(), "renew-identities")
-        self._tasks.spawn(self._lease.run(), "lease")
-        self._tasks.spawn(self._closer.run(), "resync")
-        self._tasks.spawn(self._count(), "count")
         await self._stack.enter_async_context(self.listener)
+        self._tasks.spawn(self.reports.run(), "reports", vital=True)
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def drain(self, window: float) -> None:
-        """Stop accepting, send every client elsewhere, tell presence."""
-        settings, metrics = self._settings, self._metrics
-        begun = time.monotonic()
-        await asyncio.sleep(settings.drain_delay)
-        self.listener.stop_accepting()
-        sessions = list(self.router.sessions)
-        metrics.drain_remaining.set(len(sessions))
-        forced = await drain(sessions, window=window, patience=settings.drain_patience)
-        late = list(self.router.sessions)
-        if late:  # handshakes that were under way when the door was closed
-            forced += await drain(late, window=0.0, patience=_SECOND)
-        try:
-            async with asyncio.timeout(settings.close_timeout + _SECOND):
-                await self.router.wait_until_empty()
-        except TimeoutError:
-            log.warning("clients_did_not_close", count=len(self.router.sessions))
-        try:
-            async with asyncio.timeout(_LAST_WORDS):
-                await self._identities.flush()
-                await self.presence.flush()
-                await self._lease.end()
-        except (Unavailable, TimeoutError) as error:
-            log.warning("presence_not_told", reason=type(error).__name__)
-        metrics.drain_forced.inc(forced)
-        metrics.drain_remaining.set(0)
-        metrics.drain_seconds.observe(time.monotonic() - begun)
-        log.info("drained", sessions=len(sessions), forced=forced)
+    def connections(self) -> Iterator[dict[str, Any]]:
+        """The open sockets, for those who look for a fault."""
+        return shown(self.router.sessions)
+
+    def shed(self, sessions: list[Sheddable]) -> None:
+        """Close these soon: their clients come back, most of them elsewhere."""
+        rate = self._settings.max_reconnect_rate
+        plan = Plan(window=len(sessions) / rate, patience=self._settings.drain_patience)
+        closing = Drain(plan, rate=lambda: rate, clock=SystemClock(), cause="rebalance")
+
+        async def close() -> None:
+            await closing.run(sessions)
+
+        self._tasks.spawn(close(), "shed")
+
+    async def drain(
+        self, window: float, *, hurried: asyncio.Event | None = None, deadline: float = 85.0
+    ) -> None:
+        """Stop accepting, send every client elsewhere, tell presence. See `Departure.run`."""
+        await self._departure.run(window, hurried or asyncio.Event(), deadline)
+
+    def _load(self) -> Load:
+        return Load(
+            connections=len(self.listener.connections),
+            connection_limit=self._settings.max_connections,
+            delivered=self._metrics.delivered,
+            draining=self._departure.begun,
+        )
 
     async def _follow_everybody(self) -> None:
         """These are held as long as the streamer lives: nearly every client needs them."""
@@ -259,28 +315,54 @@ class Streamer:
         while self._settings.session_resume_seconds > 0:
             await self._identities.renew(self.router.sessions)
 
-    async def _count(self) -> None:
-        while True:
-            self._metrics.distinct_topics.set(len(self.audiences))
-            await asyncio.sleep(_SECOND)
-
 
 async def run(process: Process) -> None:
     """Serve clients until the process is asked to stop; then drain."""
     settings = load(StreamerSettings)
     metrics = StreamerMetrics(process.registry)
-    async with process.bus() as bus, AsyncExitStack() as stack:
-        streamer = Streamer(bus, settings, metrics, process.instance)
+    health = process.health
+    async with process.bus(decides_readiness=False) as bus, AsyncExitStack() as stack:
+        streamer = Streamer(
+            bus,
+            settings,
+            metrics,
+            process.instance,
+            healthy=lambda: health.is_ready,
+            on_death=health.died,
+            on_task_failed=process.metrics.task_failed,
+        )
         if not await _begun(stack, streamer, process.stopping):
             return
-        process.health.check(
+        process.hurry_limit = None  # the drain shortens itself
+        process.connections = streamer.connections
+        # Without NATS a client is better off elsewhere, if there is anybody else.
+        health.check(
+            "nats",
+            lambda: None if bus.connected else "disconnected",
+            affects_readiness=lambda: streamer.reports.ready_others > 0,
+            patience=NATS_PATIENCE,
+        )
+        health.check(
             "event_log", lambda: "no watermark of a hub" if streamer.audiences.stale else None
         )
-        process.health.ready()
+        control = Control(
+            begin_drain=lambda window: process.stop("operator", window=window),
+            is_draining=process.stopping.is_set,
+            sessions=lambda: list(streamer.router.sessions),
+            close=streamer.shed,
+        )
+        await bus.serve(control, group=False)
+        await bus.serve(streamer.recall, group=False)
+        health.ready()
         log.info("serving", port=streamer.listener.port)
         await process.stopping.wait()
         window = process.drain_window
-        await streamer.drain(settings.drain_window if window is None else window)
+        await streamer.drain(
+            settings.drain_window if window is None else window,
+            hurried=process.hurried,
+            deadline=process.drain_deadline,
+        )
+        health.closed()
 
 
 async def _begun(stack: AsyncExitStack, streamer: Streamer, stopping: asyncio.Event) -> bool:

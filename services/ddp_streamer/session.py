@@ -20,10 +20,11 @@ from hubbub.errors import HubbubError, Internal
 from hubbub.ids import random_id, session_id
 from hubbub.telemetry.log import get_logger
 from hubbub.telemetry.sparing import Sparing
-from services.ddp_streamer.connection import Peer
+from services.ddp_streamer.connection import Cause, Peer
 from services.ddp_streamer.fanout import Person, Recipient, Topic
 from services.ddp_streamer.fanout.recipients import room_of_topic
 from services.ddp_streamer.rates import Excess
+from services.ddp_streamer.recent import Instant
 from services.ddp_streamer.streams import Plan, not_allowed
 from services.ddp_streamer.tasks import Tasks
 
@@ -73,14 +74,14 @@ class Socket(Recipient, Protocol):
 
     @property
     def closed(self) -> bool: ...
-    def close(self, code: int, reason: str = "") -> None: ...
+    def close(self, code: int, reason: str = "", *, cause: Cause | None = None) -> None: ...
     def drop_room(self, room_id: str) -> None: ...
 
 
 class Subscription:
     """An active subscription."""
 
-    __slots__ = ("_wish", "follows", "id", "name", "plan")
+    __slots__ = ("_wish", "follows", "id", "name", "plan", "refused", "since")
 
     def __init__(self, sub: Sub, plan: Plan | None) -> None:
         self.id = sub.id
@@ -90,6 +91,10 @@ class Subscription:
         """None: a publication without events."""
         self.follows: Person | None = None
         """Whose memberships it holds."""
+        self.since: Instant | None = None
+        """When messages began to come by it; None where it is about something else."""
+        self.refused = False
+        """The server has ended it because the user may not listen any more."""
 
     def is_same(self, sub: Sub) -> bool:
         """Whether `sub` asks for what this one is."""
@@ -160,6 +165,7 @@ class Session:
     """What one client is and wants. Made for each connection; all calls on the event loop."""
 
     __slots__ = (
+        "_finishing",
         "_handlers",
         "_limits",
         "_logins",
@@ -173,6 +179,7 @@ class Session:
         "_work",
         "connection",
         "document",
+        "entered",
         "hashed_token",
         "main_presence",
         "person",
@@ -198,10 +205,13 @@ class Session:
         self._parked: dict[Id, tuple[Work, asyncio.TimerHandle | None]] | None = None
         self._logins = 0
         self._lost = False
+        self._finishing = False
         self.secret_id = session_id()
         """The DDP session id: a credential. Never logged, never in an event or a document."""
         self.subscriptions: dict[Id, Subscription] = {}
         self.person: Person | None = None
+        self.entered: Instant | None = None
+        """When that person signed in here."""
         self.hashed_token = ""
         self.personal_token = False
         self.document: dict[str, Any] = {}
@@ -245,11 +255,24 @@ class Session:
         """A login or logout is unanswered."""
         return self._logins > 0
 
+    @property
+    def age(self) -> float:
+        """Seconds since the socket was opened."""
+        return asyncio.get_running_loop().time() - self._opened_at
+
     def send(self, message: bytes) -> None:
         self.connection.send(message)
 
-    def close(self, code: int, reason: str) -> None:
-        self.connection.close(code, reason)
+    def finish(self) -> None:
+        """Begin nothing new but a login: the socket closes when what was asked before is answered.
+
+        What comes now is as if it had come after the close, where clients ask again; only a
+        login must not be left without an answer.
+        """
+        self._finishing = True
+
+    def close(self, code: int, reason: str, *, cause: Cause | None = None) -> None:
+        self.connection.close(code, reason, cause=cause)
 
     # --- what the connection tells ------------------------------------------------------------
 
@@ -302,6 +325,8 @@ class Session:
     # --- the queue ----------------------------------------------------------------------------
 
     def _accept(self, message: Method | Sub) -> None:
+        if self._finishing and message.name not in LOGINS:
+            return
         excess = self._handlers.excess(self, message)
         if excess is not None and excess.rule.unless is None:
             self._refuse(message, excess.error())
@@ -438,6 +463,7 @@ class Session:
     def end(self, subscription: Subscription, error: HubbubError | None = None) -> None:
         """The server ends a subscription, and says so."""
         if self.subscriptions.get(subscription.id) is subscription:
+            subscription.refused = error is not None
             del self.subscriptions[subscription.id]
             self._handlers.ended(self, subscription)
             self.send(messages.nosub(subscription.id, error))

@@ -128,7 +128,11 @@ class StreamerSettings(Settings):
     """Seconds over which connections are closed (1012) at the end, in random order. Clients
     come back at once, so this spreads their logins. 60 or more for thousands of clients."""
     drain_patience: float = Field(default=25.0, gt=0)
-    """Seconds after the window for what is still unanswered: a method, a login."""
+    """Seconds that a connection whose turn has come may wait for what is still unanswered. An
+    unanswered login or logout is waited for until `HUBBUB_DRAIN_DEADLINE` is near."""
+    max_reconnect_rate: float = Field(default=200.0, gt=0)
+    """Connections closed per second in a drain, for each other streamer that is ready: so many
+    logins one of them can bear. Slows a drain down whose window is too short for that."""
 
     # --- rates: calls within a window; 0 switches a limit off ---
     rate_address: int = Field(default=120_000, ge=0)
@@ -147,6 +151,10 @@ class StreamerSettings(Settings):
     """`createDirectMessage` of one user in 60 s, without the permission `send-many-messages`."""
     rate_login: int = Field(default=5, ge=0)
     """`login` on one connection in 10 s."""
+
+    recent_events: int = Field(default=20_000, ge=1, le=1_000_000)
+    """Messages, and as many ended connections and subscriptions, that are remembered for
+    `hubbub explain`: ids and moments (about 0.2 KB each)."""
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

@@ -55,11 +55,11 @@ def landing_page() -> web.Response:
     return web.Response(body=_PAGE.encode(), headers=_HEADERS)
 
 
-def health(*, connected: bool) -> web.Response:
-    """Whether this process can reach the others."""
+def health(*, healthy: bool) -> web.Response:
+    """Whether new requests should come here."""
     return web.Response(
-        status=200 if connected else 500,
-        text="ok" if connected else "not healthy",
+        status=200 if healthy else 500,
+        text="ok" if healthy else "not healthy",
         headers={
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",

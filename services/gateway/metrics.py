@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from hubbub.telemetry.labels import OTHER, Allotment
 from hubbub.telemetry.metrics import SLOW
 
+_REQUESTS = 220
+"""Outcomes of requests that are counted by route; there are more routes than that."""
+_TIMED = 16
+"""Routes whose durations are shown by name."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -13,9 +18,11 @@ class GatewayMetrics:
     """What the gateway tells about the requests it answers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._counted = Allotment(_REQUESTS)
+        self._timed = Allotment(_TIMED)
         self._requests = Counter(
             "hubbub_http_requests_total",
-            "HTTP requests answered, by route template.",
+            "HTTP requests answered, by route template; `other` when too many routes are in use.",
             ["route", "method", "code"],
             registry=registry,
         )
@@ -47,9 +54,13 @@ class GatewayMetrics:
 
     def answered(self, route: str, method: str, code: int, seconds: float) -> None:
         """Count one answer. `route` is a template, never a path with ids in it."""
-        verb = method if method in _METHODS else "OTHER"
-        self._requests.labels(route, verb, str(code)).inc()
-        self._duration.labels(route, verb).observe(seconds)
+        verb = method if method in _METHODS else OTHER
+        counted = (route, verb, str(code))
+        if not self._counted.has(counted):
+            counted = (OTHER, OTHER, str(code))
+        self._requests.labels(*counted).inc()
+        timed = (route, verb) if self._timed.has((route, verb)) else (OTHER, OTHER)
+        self._duration.labels(*timed).observe(seconds)
 
     def message_sent(self) -> None:
         """Count a message that came by REST."""

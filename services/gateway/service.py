@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from hubbub.bus import Bus
+from hubbub.bus import Bus, NatsBus
+from hubbub.bus.discovery import instances
 from hubbub.contracts.account import Account
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.pictures import Pictures
 from hubbub.contracts.presence import Presence
 from hubbub.contracts.push import Push
+from hubbub.doors.explaining import Explainer
 from hubbub.doors.methods import Services
 from hubbub.ids import random_id
 from hubbub.mongo import Database
@@ -54,13 +58,14 @@ class Gateway:
 async def run(process: Process) -> None:
     """Serve HTTP until the process is asked to stop, then finish what is being answered."""
     settings = load(GatewaySettings)
-    async with process.mongo() as database, process.bus() as bus:
+    async with process.mongo() as database, process.bus(decides_readiness=False) as bus:
         async with serving(
             bus,
             settings,
             process.registry,
             database=database,
-            connected=lambda: bus.connected,
+            healthy=lambda: process.health.is_ready,
+            leaving=process.stopping.is_set,
         ) as gateway:
             # Events may have been missed while the connection was away.
             bus.on_reconnect(gateway.authentication.forget_all)
@@ -70,6 +75,9 @@ async def run(process: Process) -> None:
             log.info("gateway_listening", host=settings.host, port=gateway.port)
             process.health.ready()
             await process.stopping.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings.drain_delay):
+                    await process.hurried.wait()
         log.info("gateway_drained")
 
 
@@ -80,13 +88,15 @@ async def serving(
     registry: CollectorRegistry,
     *,
     database: Database | None = None,
-    connected: Callable[[], bool] = lambda: True,
+    healthy: Callable[[], bool] = lambda: True,
+    leaving: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[Gateway]:
     """Listen while the context lasts; at its end running requests get time to finish.
 
     Args:
         database: what all gateways share; None: this one counts calls alone and keeps no files.
-        connected: whether the bus is there.
+        healthy: what `/health` answers.
+        leaving: whether clients should bring their next request to another gateway.
     """
     metrics = GatewayMetrics(registry)
     services = Services(
@@ -107,15 +117,27 @@ async def serving(
     for listener in (authentication, workspace):
         await bus.listen(listener, service=_NAME)
     async with _files(database, bus, settings) as shelves:
-        door = Door(services, authentication, workspace, metrics, settings, shelves)
+        door = Door(
+            services,
+            authentication,
+            workspace,
+            metrics,
+            settings,
+            _explainer(bus),
+            shelves,
+        )
         application = Application(everything(), door, limit)
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             if request.path == "/" and request.method in ("GET", "HEAD"):
-                return landing_page()
-            if request.path == "/health":
-                return health(connected=connected())
-            return await application.handle(request)
+                answer: web.StreamResponse = landing_page()
+            elif request.path == "/health":
+                answer = health(healthy=healthy())
+            else:
+                answer = await application.handle(request)
+            if leaving() and not answer.prepared:
+                answer.force_close()
+            return answer
 
         server = HttpServer(
             handle,
@@ -142,6 +164,10 @@ async def _files(
         return
     async with kept(database, bus, settings, load(SiteSettings), holder=random_id()) as shelves:
         yield shelves
+
+
+def _explainer(bus: Bus) -> Explainer | None:
+    return Explainer(bus, partial(instances, bus.client)) if isinstance(bus, NatsBus) else None
 
 
 async def _limit(settings: GatewaySettings, database: Database | None) -> RateLimit | None:

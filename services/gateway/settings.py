@@ -56,8 +56,12 @@ class GatewaySettings(Settings):
     """Seconds an idle connection is kept. Longer than the proxies in front keep theirs."""
     request_timeout: float = Field(default=30.0, gt=0)
     """Seconds one request may take before it is answered with 503."""
+    drain_delay: float = Field(default=0.0, ge=0)
+    """Seconds to go on accepting after the stop was asked for: load balancers need a moment to
+    choose others. 5 to 10 in Kubernetes."""
     shutdown_timeout: float = Field(default=20.0, gt=0)
-    """Seconds that running requests get to finish after the request to stop."""
+    """Seconds that running requests get to finish after that. Both together stay below
+    `HUBBUB_DRAIN_DEADLINE`."""
     token_cache_ttl: float = Field(default=5.0, gt=0, le=5.0)
     """Seconds a checked token is believed even if the event that revokes it is lost."""
     token_cache_size: int = Field(default=50_000, ge=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +19,7 @@ from services.messaging.domain.sending import Draft, Person, judge
 from services.messaging.effects import Effects
 from services.messaging.facts import Facts
 from services.messaging.funnel import Funnel, not_stored, unknown_outcome
+from services.messaging.metrics import DoorMetrics
 from services.messaging.settings import MessagingSettings
 from services.messaging.store import Store
 from services.messaging.store.batches import Stored
@@ -78,6 +79,7 @@ class Desk:
     statuses: Statuses
     pictures: Pictures | None = None
     """Who keeps pictures; None: nobody."""
+    metrics: DoorMetrics = field(default_factory=DoorMetrics)
 
     @property
     def deadline(self) -> float:

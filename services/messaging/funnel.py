@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import TracerProvider
 
 from hubbub.clock import Clock
 from hubbub.errors import HubbubError, Unavailable
 from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.tracing import links_to, resuming, span_of, spanning, tracer_of
 from services.messaging.domain.sending import Draft, is_repeat
 from services.messaging.metrics import FunnelMetrics
 from services.messaging.store.batches import Refused, Stored
@@ -63,12 +69,14 @@ class _Send:
     deadline: float
     answer: asyncio.Future[dict[str, Any]]
     started: bool = False
+    trace: Context = field(default_factory=otel_context.get_current)
 
 
 @dataclass(slots=True, eq=False)
 class _Turn(Generic[T]):
     work: Callable[[], Awaitable[T]]
     answer: asyncio.Future[T]
+    trace: Context = field(default_factory=otel_context.get_current)
 
 
 @dataclass(slots=True)
@@ -90,6 +98,7 @@ class Funnel:
         batch: int = 64,
         waiting: int = 2048,
         patience: float = 5.0,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         """
         Args:
@@ -97,7 +106,9 @@ class Funnel:
             batch: messages per transaction at most.
             waiting: sends and turns of one room that may wait.
             patience: seconds from a call to its answer.
+            tracer_provider: where spans go; the process's own if None.
         """
+        self._tracer = tracer_of(tracer_provider)
         self._committer = committer
         self._on_stored = on_stored
         self._clock = clock
@@ -190,7 +201,9 @@ class Funnel:
         if not isinstance(turn, _Turn) or turn.answer.done():
             return
         try:
-            result = await turn.work()
+            # The lane's task works for many: without this, for the first of them in all traces.
+            with resuming(turn.trace):
+                result = await turn.work()
         except asyncio.CancelledError:
             _fail(turn.answer, unknown_outcome())
             raise
@@ -240,7 +253,8 @@ class Funnel:
         drafts = [entry.draft for entry in batch]
         deadline = max(entry.deadline for entry in batch)
         try:
-            stored = await self._committer.commit(room_id, drafts, deadline)
+            with self._traced(batch):
+                stored = await self._committer.commit(room_id, drafts, deadline)
         except Refused as refused:
             for index, reason in refused.reasons.items():
                 _fail(batch[index].answer, reason)
@@ -253,6 +267,21 @@ class Funnel:
             if not entry.answer.done():
                 entry.answer.set_result(message)
         return []
+
+    @contextmanager
+    def _traced(self, batch: Sequence[_Send]) -> Iterator[None]:
+        """A span of the first send's trace, linked to those of the others."""
+        if self._tracer is None:
+            yield
+            return
+        recorded = [entry for entry in batch if span_of(entry.trace).trace_flags.sampled]
+        first = (recorded or batch)[0].trace
+        links = links_to([entry.trace for entry in recorded[1:]])
+        attributes = {"hubbub.batch": len(batch)}
+        with spanning(
+            self._tracer, "funnel commit", attributes=attributes, context=first, links=links
+        ):
+            yield
 
     async def _without_repeats(self, room_id: str, batch: list[_Send]) -> list[_Send]:
         """Answer the sends whose id is stored already; the others."""

@@ -2,7 +2,55 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from hubbub.telemetry.metrics import SLOW
+
+Stage = Literal["validate", "authorize", "persist"]
+
+
+class DoorMetrics:
+    """How long clients wait for what they asked."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        sending = Histogram(
+            "hubbub_message_send_duration_seconds",
+            "How long each stage of a send took, refused ones included: judging the message,"
+            " judging its author, and storing it.",
+            ["stage"],
+            buckets=SLOW,
+            registry=registry,
+        )
+        self._sending = {stage: sending.labels(stage) for stage in get_args(Stage)}
+        self._searching = Histogram(
+            "hubbub_search_duration_seconds",
+            "How long searches in messages took, failed ones included.",
+            buckets=SLOW,
+            registry=registry,
+        )
+
+    @contextmanager
+    def sending(self, stage: Stage) -> Iterator[None]:
+        """Measure the block."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._sending[stage].observe(time.perf_counter() - begun)
+
+    @contextmanager
+    def searching(self) -> Iterator[None]:
+        """Measure the block."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._searching.observe(time.perf_counter() - begun)
 
 
 class FunnelMetrics:

@@ -22,11 +22,13 @@ class Searching:
         wanted = searching.wanted(text)
         room = await visible_room(self._desk, user_id, room_id)
         start = lists.offset(paging)
-        page, total = await self._desk.store.searching.find(
-            room_id,
-            wanted,
-            await hidden_in(self._desk, room),
-            slice(start, start + lists.limit(paging)),
-            self._desk.settings.search_timeout,
-        )
+        hidden = await hidden_in(self._desk, room)
+        with self._desk.metrics.searching():
+            page, total = await self._desk.store.searching.find(
+                room_id,
+                wanted,
+                hidden,
+                slice(start, start + lists.limit(paging)),
+                self._desk.settings.search_timeout,
+            )
         return Page(items=[foreign.message_view(one, user_id) for one in page], total=total)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from hubbub.contracts.messages import InvalidRoom, MessageNotFound, NewMessage
+from hubbub.contracts.tracing import TRACE_FIELD
 from hubbub.errors import HubbubError, Unavailable
 from hubbub.ids import UserId, random_id
+from hubbub.telemetry.tracing import recorded_parent
 from services.messaging.desk import Desk
 from services.messaging.domain import file_messages, foreign, records, sending, text
 from services.messaging.domain.sending import Person
@@ -43,14 +45,17 @@ class Sending:
             carried: fields that no client may set. What is in them belongs to the room that the
                 message names, so a thread elsewhere is refused.
         """
+        measured = self._desk.metrics.sending
         rules = await self._desk.facts.rules()
         author = await self._desk.person(user_id)
         room_id, well_formed = message.room_id, False
         try:
-            sending.check_shape(message, rules, self._desk.clock.time(), allow_empty=allow_empty)
-            thread, room_id = await self._thread(message, room_id)
-            if carried and room_id != message.room_id:
-                raise MessageNotFound("Invalid thread", code="error-invalid-message")
+            with measured("validate"):
+                now = self._desk.clock.time()
+                sending.check_shape(message, rules, now, allow_empty=allow_empty)
+                thread, room_id = await self._thread(message, room_id)
+                if carried and room_id != message.room_id:
+                    raise MessageNotFound("Invalid thread", code="error-invalid-message")
             well_formed = True
             stored = await self._send(author, message, room_id, thread, carried or {})
         except Unavailable:
@@ -73,12 +78,13 @@ class Sending:
         thread: tuple[str, str] | None,
         carried: Mapping[str, Any],
     ) -> dict[str, Any]:
-        facts = self._desk.facts
-        room = await facts.room(room_id)
-        if room is None:
-            raise InvalidRoom("Invalid room")
-        held = await facts.sending_rights(author.user_id, room_id)
-        sending.check_rights(message, str(room.get("t")), held)
+        facts, measured = self._desk.facts, self._desk.metrics.sending
+        with measured("authorize"):
+            room = await facts.room(room_id)
+            if room is None:
+                raise InvalidRoom("Invalid room")
+            held = await facts.sending_rights(author.user_id, room_id)
+            sending.check_rights(message, str(room.get("t")), held)
         draft = sending.draft_of(
             message,
             message_id=message.id or random_id(),
@@ -88,8 +94,11 @@ class Sending:
             resolved=await resolve(self._desk, message.text),
             thread=thread,
         )
-        draft = replace(draft, message={**draft.message, **carried})
-        return await self._desk.funnel.send(room_id, draft)
+        trace = recorded_parent()
+        traced = {} if trace is None else {TRACE_FIELD: trace}
+        draft = replace(draft, message={**draft.message, **carried, **traced})
+        with measured("persist"):
+            return await self._desk.funnel.send(room_id, draft)
 
     async def _thread(
         self, message: NewMessage, room_id: str

@@ -37,6 +37,7 @@ from services.messaging.directory import Directory
 from services.messaging.discussions import Discussions
 from services.messaging.editing import Editing
 from services.messaging.effects import Effects
+from services.messaging.explaining import Explaining
 from services.messaging.facts import Facts
 from services.messaging.files import Files
 from services.messaging.funnel import Funnel
@@ -46,7 +47,7 @@ from services.messaging.invitations import Invitations
 from services.messaging.marks import Marks
 from services.messaging.members import Members
 from services.messaging.message_marks import MessageMarks
-from services.messaging.metrics import EffectMetrics, FunnelMetrics
+from services.messaging.metrics import DoorMetrics, EffectMetrics, FunnelMetrics
 from services.messaging.moderation import Moderation
 from services.messaging.notices import Notices
 from services.messaging.pruning import Pruning
@@ -92,6 +93,7 @@ class MessagingService(
     Administration,
     Configuration,
     Statistics,
+    Explaining,
     Messaging,
 ):
     """Everything that is said and where. `prepare` it, `run` its effects, `close` it."""
@@ -223,6 +225,7 @@ def assemble(
         audit,
         statuses,
         pictures,
+        DoorMetrics(registry),
     )
     return MessagingService(desk)
 

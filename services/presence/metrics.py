@@ -32,7 +32,6 @@ class PresenceMetrics:
         self.reaped = Counter(
             "hubbub_presence_stale_reaped_total",
             "Users who lost connections because their streamer was gone or nobody announced them.",
-            ["reason"],
             registry=registry,
         )
         self._broadcast = Counter(

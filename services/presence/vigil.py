@@ -150,7 +150,7 @@ class Vigil:
         users = await self._sessions.end_instance(name, self._now(), except_boot=except_boot)
         reason = "rebooted" if except_boot else "lost"
         log.info("instance_ended", name=name, reason=reason, users=users)
-        self._metrics.reaped.labels(reason).inc(users)
+        self._metrics.reaped.inc(users)
         self._on_ended()
 
     async def _tidy(self, now: float) -> None:
@@ -166,5 +166,5 @@ class Vigil:
             while users := await self._sessions.end_stale(
                 before, self._now(), self._settings.batch
             ):
-                self._metrics.reaped.labels("stale").inc(users)
+                self._metrics.reaped.inc(users)
                 self._on_ended()

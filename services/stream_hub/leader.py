@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import NoReturn, Protocol, TypeVar
 
+from opentelemetry.trace import Tracer
+
 from hubbub.clock import Clock
 from hubbub.contracts.base import Event
 from hubbub.contracts.event_log import Header
-from hubbub.contracts.events import PermissionsChanged, RolesChanged
+from hubbub.contracts.events import CacheEvent, PermissionsChanged, RolesChanged
 from hubbub.errors import HubbubError
 from hubbub.tasks import heed_cancellation, owned
 from hubbub.telemetry.log import get_logger
 from services.stream_hub import takeover
-from services.stream_hub.domain import Decision, decide
+from services.stream_hub.domain import Decision, decide, message_of
 from services.stream_hub.feed import Feed, Position, Read
 from services.stream_hub.jetstream import (
     Entry,
@@ -31,6 +33,7 @@ from services.stream_hub.knowledge import Knowledge
 from services.stream_hub.leadership import Leadership
 from services.stream_hub.metrics import HubMetrics
 from services.stream_hub.publisher import LogChanged, Publisher
+from services.stream_hub.recent import RecentEvents
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import StoreError
 from services.stream_hub.takeover import Beginning
@@ -81,7 +84,11 @@ class Leader:
         *,
         clock: Clock,
         metrics: HubMetrics,
+        recent: RecentEvents | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._recent = recent
+        self._tracer = tracer
         self._log = event_log
         self._source = source
         self._knowledge = knowledge
@@ -97,6 +104,11 @@ class Leader:
         if self._publisher is not None:
             self._publisher.doubt()
 
+    @property
+    def leads(self) -> bool:
+        """Whether it publishes at this moment."""
+        return self._publisher is not None
+
     async def lead(self, term: Term, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set; then finish what is on its way.
 
@@ -107,6 +119,7 @@ class Leader:
         position = await self._position(term)
         beginning = await self._take_over(term, tops)
         await self._knowledge.begin()
+        self._metrics.lag.caught_up()
         publisher = Publisher(
             self._log,
             term,
@@ -115,6 +128,8 @@ class Leader:
             clock=self._clock,
             metrics=self._metrics,
             tops=tops,
+            recent=self._recent,
+            tracer=self._tracer,
         )
         announcer = Announcer(
             self._log,
@@ -141,6 +156,7 @@ class Leader:
             raise
         finally:
             self._publisher = None
+            self._metrics.lag.stopped()
             publisher.close()
 
     # --- beginning
@@ -247,13 +263,13 @@ class Leader:
             if changes:
                 self._metrics.batch_events.observe(len(changes))
                 committed = changes[-1].committed
-                self._metrics.lag.set(max(0.0, self._clock.time() - committed / 1000))
+                self._metrics.lag.read(self._clock.time() - committed / 1000)
                 await self._insist(term, partial(self._knowledge.prepare, changes))
             await self._publish(term, publisher, items)
 
     async def _publish(self, term: Term, publisher: Publisher, items: Sequence[Read]) -> None:
         decisions: list[Decision | None] = []
-        told: dict[Event, None] = {}
+        told: dict[Event, int | None] = {}  # → when the change was committed
         for item in items:
             decision = None
             if item.change is not None and not item.gap:
@@ -261,7 +277,10 @@ class Leader:
                 decision = decide(item.change, self._knowledge)
                 if decision.skipped is not None:
                     self._metrics.skipped.labels(decision.skipped).inc()
-                told.update(dict.fromkeys(decision.told))
+                    if self._recent is not None and (about := message_of(item.change)):
+                        self._recent.skipped(about, decision.skipped, item.change.committed)
+                for event in decision.told:
+                    told.setdefault(event, item.change.committed)
             decisions.append(decision)
         # Caches first: a streamer that hears of lost rights asks at once what is left of them.
         await self._tell(told)
@@ -276,6 +295,7 @@ class Leader:
                     decision.events,
                     committed=item.change.committed,
                     read_at=item.read_at,
+                    about=message_of(item.change),
                 )
 
     async def _resync(self, term: Term, publisher: Publisher, item: Read) -> None:
@@ -286,16 +306,18 @@ class Leader:
         await self._insist(term, self._knowledge.begin)
         event = takeover.marker(term.epoch, term.holder, term.log, resync=True)
         await publisher.submit(item.position, [event], read_at=item.read_at, label="gap")
-        await self._tell([RolesChanged(), PermissionsChanged()])
+        await self._tell(dict.fromkeys((RolesChanged(), PermissionsChanged())))
 
     async def _break_continuity(self, term: Term) -> None:
         identity = replace(term.log, breaks=term.log.breaks + 1)
         await self._insist(term, lambda: self._leadership.save_log(term, identity))
 
-    async def _tell(self, events: Iterable[Event]) -> None:
-        for event in events:
+    async def _tell(self, events: Mapping[Event, int | None]) -> None:
+        for event, committed in events.items():
+            stamped = isinstance(event, CacheEvent) and committed is not None
+            told = event.model_copy(update={"committed": committed}) if stamped else event
             try:
-                await self._teller.publish(event)
+                await self._teller.publish(told)
             except HubbubError as error:
                 # Caches also age by themselves; the log is what must not miss anything.
                 self._metrics.skipped.labels("untold").inc()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from hubbub.telemetry.labels import OTHER
 from hubbub.telemetry.metrics import FAN, FAST, SIZE
 
 SHARD = "0"
@@ -19,6 +23,40 @@ _COLLECTIONS = {
     "rocketchat_settings": "settings",
     "rocketchat__trash": "trash",
 }
+_OPERATIONS = frozenset({"insert", "update", "replace", "delete"})
+"""Of documents; others are about whole collections, and rare."""
+
+SILENCE = 2.0
+"""Seconds without a word of the database, not even that there is nothing, that are no lag yet."""
+
+
+class Lag:
+    """How far behind the database the reader is."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._at_last = 0.0  # seconds behind when something was read last
+        self._heard_at: float | None = None  # monotonic; None: nobody reads
+
+    def read(self, behind: float) -> None:
+        """A change was read `behind` seconds after its commit."""
+        self._at_last = max(0.0, behind)
+        self._heard_at = self._now()
+
+    def caught_up(self) -> None:
+        """The database said that there is nothing more."""
+        self.read(0.0)
+
+    def stopped(self) -> None:
+        """Nobody reads any more."""
+        self._heard_at = None
+
+    def seconds(self) -> float:
+        """The lag now: while the database is silent it grows, whatever it was before."""
+        if self._heard_at is None:
+            return 0.0
+        silent = self._now() - self._heard_at
+        return self._at_last + (silent if silent > SILENCE else 0.0)
 
 
 class HubMetrics:
@@ -55,11 +93,13 @@ class HubMetrics:
             ["reason"],
             registry=registry,
         )
-        self.lag = Gauge(
+        self.lag = Lag()
+        Gauge(
             "hubbub_hub_lag_seconds",
-            "Age of the last change when it was read; 0 while there is nothing to read.",
+            "Age of the last change when it was read, and since when the database is silent;"
+            " 0 while there is nothing to read, and on a standby.",
             registry=registry,
-        )
+        ).set_function(self.lag.seconds)
         self.checkpoint_age = Gauge(
             "hubbub_hub_checkpoint_age_seconds",
             "Time since the checkpoint was saved.",
@@ -126,8 +166,9 @@ class HubMetrics:
 
     def count_change(self, collection: str, operation: str) -> None:
         """Count one change read."""
-        counter = self._changes.get((collection, operation))
+        known = operation if operation in _OPERATIONS else OTHER
+        place = _COLLECTIONS.get(collection, OTHER)
+        counter = self._changes.get((place, known))
         if counter is None:
-            counter = self.changes.labels(_COLLECTIONS.get(collection, "other"), operation)
-            self._changes[collection, operation] = counter
+            counter = self._changes[place, known] = self.changes.labels(place, known)
         counter.inc()

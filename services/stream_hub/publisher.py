@@ -14,9 +14,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from opentelemetry.trace import Span, SpanKind, Tracer
+
 from hubbub.clock import Clock
 from hubbub.contracts.event_log import Header
 from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.tracing import context_from, parent_text
 from services.stream_hub.domain.event import StreamEvent
 from services.stream_hub.feed import Position
 from services.stream_hub.jetstream import (
@@ -27,6 +30,7 @@ from services.stream_hub.jetstream import (
     LogUnavailable,
 )
 from services.stream_hub.metrics import HubMetrics
+from services.stream_hub.recent import RecentEvents
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import Checkpoint
 from services.stream_hub.takeover import Beginning, Seen, event_id
@@ -47,7 +51,18 @@ class LogChanged(Exception):
 class _Pending:
     """An event that the log has not acknowledged yet."""
 
-    __slots__ = ("acked", "event", "id", "number", "overdue_at", "position", "read_at", "refused")
+    __slots__ = (
+        "about",
+        "acked",
+        "event",
+        "id",
+        "number",
+        "overdue_at",
+        "position",
+        "read_at",
+        "refused",
+        "span",
+    )
 
     def __init__(self, event: StreamEvent, identity: str, read_at: float) -> None:
         self.event = event
@@ -58,6 +73,8 @@ class _Pending:
         self.acked = 0
         self.refused = False
         self.position: Position | None = None  # of the last event of a change
+        self.about = ""  # id of the message that it is about
+        self.span: Span | None = None  # until it is acknowledged
 
 
 class Publisher:
@@ -74,7 +91,11 @@ class Publisher:
         metrics: HubMetrics,
         tops: Tops,
         vary: Callable[[], float] = random.random,
+        recent: RecentEvents | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._recent = recent
+        self._tracer = tracer
         self._log = event_log
         self._term = term
         self._window = settings.window
@@ -114,6 +135,7 @@ class Publisher:
         committed: int = 0,
         read_at: float,
         label: str = "",
+        about: str = "",
     ) -> None:
         """Publish the events of one change. Waits while too many are on their way.
 
@@ -121,6 +143,7 @@ class Publisher:
             committed: when the change was committed, milliseconds since 1970.
             read_at: when it was read, monotonic seconds.
             label: sets the ids apart from those of the change that stands at `position`.
+            about: id of the message that changed, if it is one.
 
         Raises:
             LeadershipLost: this process must not publish any more.
@@ -133,6 +156,7 @@ class Publisher:
             if not self._fits(event):
                 continue
             pending = _Pending(event, identity, read_at)
+            pending.about = about
             if index == last:
                 pending.position = position
             event.headers[Header.EPOCH] = self._epoch
@@ -142,6 +166,8 @@ class Publisher:
             while len(self._pending) >= self._window or not self._flowing:
                 self._moved.clear()
                 await self._moved.wait()
+            if self._tracer is not None and Header.TRACE_PARENT in event.headers:
+                pending.span = _begun(self._tracer, event)
             self._send(pending)
         self._pass(position)
 
@@ -168,6 +194,9 @@ class Publisher:
 
     def close(self) -> None:
         """Hear of nothing any more."""
+        for pending in self._pending:
+            if pending.span is not None:
+                pending.span.end()
         self._log.on_acknowledged(None)
         if self._timer is not None:
             self._timer.cancel()
@@ -226,10 +255,26 @@ class Publisher:
         self._tops.note(event.audience, pending.acked)
         metrics = self._metrics
         metrics.count_published(event.headers.get(Header.STREAM, "control"), len(event.payload))
+        if pending.about and self._recent is not None:
+            self._note(self._recent, pending)
+        if pending.span is not None:
+            pending.span.set_attribute("hubbub.sequence", pending.acked)
+            pending.span.end()
         if pending.position is not None:
             self._complete = (self._last_sequence, self._last_id)
             self._advance(pending.position)
             metrics.publish_duration.observe(self._clock.monotonic() - pending.read_at)
+
+    def _note(self, recent: RecentEvents, pending: _Pending) -> None:
+        headers = pending.event.headers
+        recent.appended(
+            pending.about,
+            pending.acked,
+            self._term.epoch,
+            headers.get(Header.STREAM, "control"),
+            int(headers.get(Header.COMMITTED, 0)),
+            int(headers[Header.PUBLISHED]),
+        )
 
     def _pass(self, position: Position) -> None:
         if self._pending:
@@ -390,3 +435,22 @@ class Publisher:
     def _superseded(self) -> NoReturn:
         self._term.end("superseded")
         raise LeadershipLost("superseded")
+
+
+def _begun(tracer: Tracer, event: StreamEvent) -> Span:
+    """A span from here to the acknowledgement, in the trace of the event; what follows from the
+    event is its child."""
+    span = tracer.start_span(
+        "hub.publish",
+        context=context_from(event.headers[Header.TRACE_PARENT]),
+        kind=SpanKind.PRODUCER,
+        attributes={
+            "messaging.system": "nats",
+            "messaging.destination.name": event.audience.partition(".")[0] + ".{id}",
+            "messaging.operation.type": "send",
+            "messaging.message.body.size": len(event.payload),
+            "hubbub.stream": event.headers.get(Header.STREAM, "control"),
+        },
+    )
+    event.headers[Header.TRACE_PARENT] = parent_text(span.get_span_context())
+    return span

@@ -1,4 +1,4 @@
-"""The doors of the stream-hub: it has none but its start and its end."""
+"""The doors of the stream-hub: its start, its end, and its memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from hubbub.runtime import Process
 from hubbub.settings import load
 from hubbub.tasks import heed_cancellation, owned
 from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.tracing import tracer_of
 from services.stream_hub.jetstream import JetStreamLog
 from services.stream_hub.knowledge import Knowledge
 from services.stream_hub.leader import Leader
 from services.stream_hub.leadership import Leadership
 from services.stream_hub.metrics import HubMetrics
 from services.stream_hub.publisher import LogChanged
+from services.stream_hub.recent import Recall, RecentEvents
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import FactStore, MongoLeaseStore, StoreError
 from services.stream_hub.tail import Tail, TailStuck
@@ -32,7 +34,8 @@ async def run(process: Process) -> None:
     settings = load(StreamHubSettings)
     clock, metrics = SystemClock(), HubMetrics(process.registry)
     async with (
-        process.bus() as bus,
+        # A standby is as good without NATS as with it, and nobody calls a hub.
+        process.bus(decides_readiness=False) as bus,
         process.mongo() as database,
         process.mongo(for_tail=True) as history,
         JetStreamLog(bus.client, settings) as event_log,
@@ -41,6 +44,7 @@ async def run(process: Process) -> None:
         leadership = Leadership(
             store, settings, holder=process.instance, clock=clock, metrics=metrics
         )
+        recent = RecentEvents(settings.recent_events, now=clock.time)
         leader = Leader(
             event_log,
             Tail(history, settings, clock=clock, metrics=metrics),
@@ -50,8 +54,11 @@ async def run(process: Process) -> None:
             settings,
             clock=clock,
             metrics=metrics,
+            recent=recent,
+            tracer=tracer_of(),
         )
         bus.on_reconnect(leader.doubt)
+        await bus.serve(Recall(recent, lambda: leader.leads), group=False)
         process.health.ready()
         async with owned(_sample_history(store, clock, metrics)):
             await take_turns(leadership, leader, process.stopping, clock, settings.lease_retry)

@@ -55,3 +55,7 @@ class StreamHubSettings(Settings):
     """Seconds between watermarks while events flow. Streamers notice a lost tail this fast."""
     watermark_idle: float = Field(default=5.0, gt=0, le=60)
     """Seconds between watermarks while nothing happens."""
+
+    recent_events: int = Field(default=50_000, ge=1, le=1_000_000)
+    """Events about messages that are remembered for `hubbub explain`: ids and moments (about
+    0.25 KB each)."""

@@ -129,7 +129,7 @@ class Tail:
                 if raw is not None:
                     item = self._read(raw)
                 else:
-                    self._metrics.lag.set(0)
+                    self._metrics.lag.caught_up()
                     item = Read(self._resume_point(stream))
                 self._position = item.position
                 self._patience = patience

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, TypeAlias
 from weakref import WeakKeyDictionary
 
 from bson.codec_options import DatetimeConversion
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -29,6 +31,7 @@ from hubbub.errors import Unavailable
 from hubbub.settings import Settings
 from hubbub.telemetry.log import redacted
 from hubbub.telemetry.metrics import FAST
+from hubbub.telemetry.tracing import tracer_of
 
 Document: TypeAlias = dict[str, Any]
 Client: TypeAlias = AsyncMongoClient[Document]
@@ -168,6 +171,9 @@ def _options(
     settings: MongoSettings, app_name: str, registry: CollectorRegistry | None
 ) -> dict[str, Any]:
     listeners = MongoMetrics.of(registry).listeners() if registry is not None else []
+    tracer = tracer_of()
+    if tracer is not None:
+        listeners.append(CommandSpans(tracer))
     return {
         "appname": app_name,
         "w": "majority",
@@ -250,6 +256,54 @@ class _CommandListener(monitoring.CommandListener):
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         self._metrics.observe(event.command_name, "error", event.duration_micros)
+
+
+class CommandSpans(monitoring.CommandListener):
+    """A span `mongo <command>` for each command that is sent for a recorded trace.
+
+    The driver calls it in the task that waits for the answer, so the current span there is the
+    one that the command is done for. Commands of nobody (watching servers) make no spans.
+    """
+
+    _MOST: ClassVar = 1_000  # commands under way that are remembered
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+        self._open: dict[int, Span] = {}  # request id → span
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        """A command is on its way."""
+        if not trace.get_current_span().is_recording() or len(self._open) >= self._MOST:
+            return
+        command = event.command_name
+        attributes = {
+            "db.system.name": "mongodb",
+            "db.operation.name": command,
+            "db.namespace": event.database_name,
+        }
+        # The names of collections are ours; everything else in a command may be people's data.
+        collection = event.command.get("collection" if command == "getMore" else command)
+        if isinstance(collection, str):
+            attributes["db.collection.name"] = collection
+        self._open[event.request_id] = self._tracer.start_span(
+            f"mongo {command}", kind=SpanKind.CLIENT, attributes=attributes
+        )
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """It was answered."""
+        span = self._open.pop(event.request_id, None)
+        if span is not None:
+            span.end()
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """It was refused, or the answer did not come."""
+        span = self._open.pop(event.request_id, None)
+        if span is not None:
+            failure = event.failure
+            kind = failure.get("codeName") or failure.get("errtype") or "error"
+            span.set_attribute("error.type", str(kind))
+            span.set_status(Status(StatusCode.ERROR))
+            span.end()
 
 
 class _PoolListener(monitoring.ConnectionPoolListener):

@@ -27,6 +27,7 @@ from services.ddp_streamer.audiences.event import Event
 from services.ddp_streamer.audiences.interest import ALL_ROOMS, Interest, Interests, Receiver
 from services.ddp_streamer.audiences.leaders import Leaders
 from services.ddp_streamer.audiences.log import MAX_SUBJECTS, LogReader, LogState, LogUnavailable
+from services.ddp_streamer.tally import Recovery
 from services.ddp_streamer.tasks import Tasks
 
 log = get_logger(__name__)
@@ -52,6 +53,15 @@ class Patience:
     """Without a watermark the proof of tails is stale: degraded."""
 
 
+@dataclass(slots=True)
+class _Found:
+    """What one repair has come to know."""
+
+    gap: bool = False
+    """Something was missing, indeed."""
+    events: int = 0
+
+
 def _jitter() -> float:
     return random.uniform(0.05, 0.5)  # noqa: S311  spreads retries, keeps no secret
 
@@ -69,6 +79,7 @@ class Continuity:
         forward: Forward,
         reopen: Callable[[Interest], None],
         on_gap: Callable[[], None],
+        on_recovery: Callable[[Recovery, int], None],
         clock: Clock,
         patience: Patience,
     ) -> None:
@@ -79,6 +90,7 @@ class Continuity:
         self._forward = forward
         self._reopen = reopen
         self._on_gap = on_gap
+        self._on_recovery = on_recovery
         self._clock = clock
         self._patience = patience
         self.leaders = Leaders()
@@ -100,19 +112,25 @@ class Continuity:
     def repair(self, interest: Interest) -> None:
         """The chain of `interest` waits: read the log until it flows. Returns at once."""
         if interest.repair is None:
-            self._on_gap()
             interest.repair = self._tasks.start(self._repair(interest), "gap-repair")
 
     async def _repair(self, interest: Interest) -> None:
+        chain, found = interest.chain, _Found()
+        if chain.missing:
+            self._on_gap()
+            found.gap = True
         try:
             while self._needs_reading(interest):
-                await self._read_on(interest)
+                await self._read_on(interest, found)
         except Lost as error:
-            self.lose([interest], str(error))
+            self.lose([interest], str(error), "failed")
+        else:
+            if chain is interest.chain and chain.flowing:
+                self._on_recovery("full" if found.gap else "not_needed", found.events)
         finally:
             interest.repair = None
 
-    async def _read_on(self, interest: Interest) -> None:
+    async def _read_on(self, interest: Interest, found: _Found) -> None:
         """Read until the chain flows. Raises: Lost: what is missing cannot be found."""
         chain = interest.chain
         missing_since: float | None = None
@@ -131,6 +149,10 @@ class Continuity:
             silent_since = None
             if chain is not interest.chain:
                 return  # it was lost meanwhile and began anew
+            if read.events and not found.gap:
+                self._on_gap()
+                found.gap = True
+            found.events += len(read.events)
             for event in read.events:
                 self._forward(interest, chain.fetched(event))
             if read.at_end:
@@ -146,7 +168,7 @@ class Continuity:
     def _needs_reading(self, interest: Interest) -> bool:
         return interest in self._interests and interest.is_open and not interest.chain.flowing
 
-    def lose(self, interests: Iterable[Interest], reason: str) -> None:
+    def lose(self, interests: Iterable[Interest], reason: str, recovery: Recovery) -> None:
         """Continuity of these cannot be proven: tell, and begin anew."""
         count = 0
         for interest in interests:
@@ -154,6 +176,7 @@ class Continuity:
             if interest.is_open:
                 count += 1
                 interest.reset()
+                self._on_recovery(recovery, 0)
                 self._receiver.on_lost(interest.audience)
                 self._reopen(interest)
         if count:
@@ -164,7 +187,7 @@ class Continuity:
         self.leaders.restart()
         self._proven = 0
         self._created = None
-        self.lose(self._interests, reason)
+        self.lose(self._interests, reason, "epoch_changed")
 
     # --- tails --------------------------------------------------------------------------------
 
@@ -250,7 +273,7 @@ class Continuity:
                     now = self._clock.monotonic()
                     silent_since = silent_since or now
                     if now - silent_since > self._patience.unreachable:
-                        self.lose(self._interests, str(error))
+                        self.lose(self._interests, str(error), "failed")
                         break
                     await self._clock.sleep(_jitter())
 
@@ -276,7 +299,7 @@ class Continuity:
         if self._created not in (None, state.created) or state.last < self._proven:
             self._lose_log("the log was replaced")
         elif self._proven and state.first > self._proven + 1:
-            self.lose(self._interests, "the log's window has passed")
+            self.lose(self._interests, "the log's window has passed", "too_old")
         self._created = state.created
         gate = asyncio.Semaphore(_PARALLEL_TOPS)
         # Markers first: they decide which of the other events count.

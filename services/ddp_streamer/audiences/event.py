@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
@@ -44,6 +45,8 @@ class Event:
     key: str
     headers: Mapping[str, str]
     payload: bytes
+    arrived: float = field(default_factory=time.time, compare=False)
+    """When it came here, seconds since 1970."""
 
     @property
     def committed(self) -> int | None:

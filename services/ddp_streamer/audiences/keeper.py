@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Final
+from typing import Final, Literal
 
 from nats.errors import Error as NatsError
 
@@ -38,6 +38,7 @@ from services.ddp_streamer.audiences.event import BadEvent, Event, ephemeral_eve
 from services.ddp_streamer.audiences.interest import ALL_ROOMS, Interest, Interests, Receiver
 from services.ddp_streamer.audiences.log import MAX_SUBJECTS, LogReader, LogUnavailable, Top
 from services.ddp_streamer.audiences.wire import Arrived, Handler, subscribe
+from services.ddp_streamer.tally import Recovery
 from services.ddp_streamer.tasks import Tasks
 
 log = get_logger(__name__)
@@ -51,7 +52,7 @@ _ANY_SUBJECTS: Final = PREFIX + "*."
 _RECENT = 10.0  # seconds
 
 
-def _ignore() -> None:
+def _ignore(*_: object) -> None:
     """Nobody counts."""
 
 
@@ -76,14 +77,18 @@ class Audiences:
         patience: Patience | None = None,
         clock: Clock | None = None,
         on_gap: Callable[[], None] = _ignore,
-        on_stale_epoch: Callable[[], None] = _ignore,
+        on_recovery: Callable[[Recovery, int], None] = _ignore,
+        on_filtered: Callable[[Literal["stale_epoch", "duplicate"]], None] = _ignore,
+        on_dropped: Callable[[Literal["queue_full"]], None] = _ignore,
+        on_task_failed: Callable[[str], None] = _ignore,
     ) -> None:
         self._client = client
         self._receiver = receiver
         self._linger = linger
         self._clock = clock or SystemClock()
-        self._on_stale_epoch = on_stale_epoch
-        self._tasks = Tasks()
+        self._on_filtered = on_filtered
+        self._on_dropped = on_dropped
+        self._tasks = Tasks(on_failure=on_task_failed)
         self._interests = Interests()
         self._reader = LogReader(client)
         self._waiting: list[Interest] = []  # to be opened
@@ -96,6 +101,7 @@ class Audiences:
             forward=self._forward,
             reopen=self._open_soon,
             on_gap=on_gap,
+            on_recovery=on_recovery,
             clock=self._clock,
             patience=patience or Patience(),
         )
@@ -312,10 +318,12 @@ class Audiences:
         try:
             passed = interest.chain.take(event)
         except Lost as error:
-            self._continuity.lose([interest], str(error))
+            self._continuity.lose([interest], str(error), "failed")
             return
         if passed:
             self._forward(interest, passed)
+        elif event.sequence <= interest.chain.last:
+            self._on_filtered("duplicate")
         if interest.is_open and not interest.chain.flowing:
             self._continuity.repair(interest)
 
@@ -323,7 +331,7 @@ class Audiences:
         """Hand over what the chain let pass."""
         for event in events:
             if not self._continuity.leaders.counts(event):
-                self._on_stale_epoch()
+                self._on_filtered("stale_epoch")
             elif interest.audience == CONTROL:
                 self._on_control(event)
             else:
@@ -335,7 +343,9 @@ class Audiences:
         except BadEvent as error:
             log.warning("bad_event", reason=str(error))
             return
-        if not self._receiver.full:
+        if self._receiver.full:
+            self._on_dropped("queue_full")
+        else:
             self._receiver.on_ephemeral(event)
 
     # --- control ------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ events of its audience, before anything behind it is delivered.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Final, Protocol
 
+from opentelemetry.trace import TracerProvider
 from pydantic import ValidationError
 
 from hubbub.contracts.event_log import (
@@ -31,6 +33,7 @@ from hubbub.contracts.event_log import (
 )
 from hubbub.contracts.messaging import Messaging
 from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.tracing import tracer_of
 from services.ddp_streamer.audiences import ALL_ROOMS, Event
 from services.ddp_streamer.fanout.memberships import Following, Memberships
 from services.ddp_streamer.fanout.my_messages import PublicRooms, my_message
@@ -38,11 +41,13 @@ from services.ddp_streamer.fanout.people import People, Person
 from services.ddp_streamer.fanout.presence_watch import USER_STATUS, PresenceWatch, user_status
 from services.ddp_streamer.fanout.private_settings import PRIVATE_SETTINGS, PrivateSettings
 from services.ddp_streamer.fanout.queue import WorkQueue
-from services.ddp_streamer.fanout.recipients import Listening, Topic
+from services.ddp_streamer.fanout.recipients import Listening, Recipient, Topic
 from services.ddp_streamer.fanout.rooms_changed import RoomsChanged, send_to
+from services.ddp_streamer.fanout.spans import FanoutSpan
 from services.ddp_streamer.fanout.topics import Topics
 from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.metrics import StreamerMetrics
+from services.ddp_streamer.recent import Recent
 from services.ddp_streamer.tasks import Tasks
 
 log = get_logger(__name__)
@@ -61,7 +66,7 @@ _EPHEMERAL_USER_EVENTS = frozenset(
 )
 _EPHEMERAL_ROOM_EVENTS = frozenset({"user-activity", "typing"})
 _BETWEEN_PAUSES: Final = 31  # recipients between two points where others may run, less one
-_SAMPLE: Final = 15  # one event in sixteen is timed
+_SLICE: Final = 5  # the same as a shift
 
 
 class Rights(Protocol):
@@ -127,7 +132,11 @@ class Fanout:
         legacy_user_status: bool = False,
         queue: WorkQueue | None = None,
         now: Callable[[], float] = time.monotonic,
+        recent: Recent | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
+        self._recent = recent or Recent()
+        self._tracer = tracer_of(tracer_provider)
         self._messaging = messaging
         self._rights = rights
         self._metrics = metrics
@@ -135,29 +144,29 @@ class Fanout:
         self._queue = queue or WorkQueue()
         self.topics = Topics()
         self.people = People()
-        self.presence = PresenceWatch(now=now, max_watched=max_watched)
+        self._tally = metrics.tally
+        self.presence = PresenceWatch(now=now, max_watched=max_watched, tally=self._tally)
         self.public_rooms = PublicRooms(
-            self.people, known=rights.known_access, learn=rights.learn_access, tasks=tasks
+            self.people,
+            known=rights.known_access,
+            learn=rights.learn_access,
+            tasks=tasks,
+            tally=self._tally,
         )
         self._rooms_changed = RoomsChanged(
-            self.people, self.topics, add_work=self._queue.add, pause=coalesce_seconds
+            self.people,
+            self.topics,
+            add_work=self._queue.add,
+            tally=self._tally,
+            pause=coalesce_seconds,
         )
-        self._private_settings = PrivateSettings(self.topics, rights.learn_permissions)
+        self._private_settings = PrivateSettings(
+            self.topics, rights.learn_permissions, tally=self._tally
+        )
         self._legacy_user_status = legacy_user_status
         self._consequences: Consequences | None = None
         self.memberships: Memberships
-        self._events = 0
-        self._stream_counters = {
-            stream: metrics.events_received.labels(stream) for stream in _STREAMS
-        }
-        self._delivered = {
-            stream: metrics.deliveries_by_stream.labels(stream) for stream in _STREAMS
-        }
-        self._latency = {
-            stage: metrics.delivery_latency.labels(stage)
-            for stage in ("commit_to_hub", "hub_to_streamer", "total")
-        }
-        self._self_filtered = metrics.filtered.labels("self")
+        self._turn = 0  # of the recipients of an event, which one is timed
 
     def connect(self, audiences: Following, consequences: Consequences) -> None:
         """Join the rooms that need each other; once, before the first event."""
@@ -223,11 +232,16 @@ class Fanout:
     def _work(self, event: Event, *, wildcard: bool) -> Iterator[None]:
         if event.kind is Kind.CONTROL:
             self._control(event, wildcard=wildcard)
-        elif (event.stream, event.key) == PRIVATE_SETTINGS:
+            return
+        self._tally.events[event.stream] += 1
+        if (event.stream, event.key) == PRIVATE_SETTINGS:
             self._private_settings.add(event)
         elif wildcard:
             if event.stream == "room-messages" and event.kind is Kind.FRAME:
+                step, at = self._recent.step, time.monotonic()
                 yield from self.public_rooms.deliver(event)
+                if event.headers.get(Header.ROOM_TYPE) == "c":
+                    self._recent.passed(event, step, at, 0, wildcard=True)
         elif event.kind is Kind.ARGS:
             room_id = room_of(event.audience)
             if event.key == "rooms-changed" and room_id is not None:
@@ -237,77 +251,109 @@ class Fanout:
 
     def _frame_work(self, event: Event) -> Iterator[None]:
         begun = time.perf_counter()
-        self._count(event.stream)
-        listeners = self.topics.listeners((event.stream, event.key))
-        count = len(listeners)
-        if listeners:
+        step, at = self._recent.step, time.monotonic()
+        span = None
+        if self._tracer is not None and Header.TRACE_PARENT in event.headers:
+            span = FanoutSpan(self._tracer, event, self.topics)
+        count = 0
+        if self.topics.listeners((event.stream, event.key)):
             topic = (event.stream, event.key)
-            yield from self._spread(SharedFrame(event.payload), topic, None)
+            count = yield from self._spread(SharedFrame(event.payload), topic, event=event)
+            if span is not None:
+                span.spread(count)
         if event.stream == "room-messages":
             frame: SharedFrame | None = None
             for person in list(self.people.in_room(event.key)):
                 if not person.my_messages:
                     continue
                 frame = frame or my_message(event, participant=True)
-                for recipient in list(person.my_messages):
-                    recipient.send_shared(frame)
-                count += len(person.my_messages)
+                if not count:
+                    self._time(next(iter(person.my_messages)), event)
+                count += self._to_person(person, frame)
                 yield
+            self._recent.passed(event, step, at, count)
         elif event.stream == "notify-user" and event.key.endswith("/userData"):
             user_id = user_of(event.audience)
             if user_id is not None:
                 self._told().user_data_changed(user_id, event.payload)
         self._measure(event, count, begun)
+        if span is not None:
+            span.end(count)
 
     def _ephemeral_work(self, event: Event) -> Iterator[None]:
-        self._count(event.stream)
+        self._tally.events[event.stream] += 1
         if event.audience == PRESENCE:
             found = self.presence.deliver(event)
             if found is not None:
                 frame, recipients = found
+                sent = 0
                 for index, recipient in enumerate(recipients):
-                    recipient.send_shared(frame)
+                    sent += recipient.send_shared(frame)
                     if index & _BETWEEN_PAUSES == _BETWEEN_PAUSES:
                         yield
+                self._tally.delivered["user-presence"] += sent
+                self._count(sent)
             if self._legacy_user_status and self.topics.listeners(USER_STATUS):
                 status = user_status(event.payload)
                 if status is not None:
-                    yield from self._spread(status, USER_STATUS, None)
+                    yield from self._spread(status, USER_STATUS)
             return
         droppable = event.stream == "notify-room"
         frame = SharedFrame(event.payload, droppable=droppable)
         topic = (event.stream, event.key)
-        yield from self._spread(frame, topic, event.headers.get(Header.ORIGIN))
+        origin = event.headers.get(Header.ORIGIN)
+        self._count((yield from self._spread(frame, topic, origin=origin)))
 
-    def _spread(self, frame: SharedFrame, topic: Topic, origin: str | None) -> Iterator[None]:
-        """Queue `frame` to the listeners of `topic`, but not to the connection `origin`."""
+    def _spread(
+        self,
+        frame: SharedFrame,
+        topic: Topic,
+        *,
+        origin: str | None = None,
+        event: Event | None = None,
+    ) -> Generator[None, None, int]:
+        """Queue `frame` to the listeners of `topic`, but not to the connection `origin`.
+
+        One of them is timed, if it is known which `event` this is. Returns: how many got it.
+        """
         listeners = self.topics.listeners(topic)
+        recipients = tuple(listeners)
+        timed = self._next_timed(len(recipients)) if event is not None else -1
         paused = False
         sent = 0
-        for index, recipient in enumerate(tuple(listeners)):
+        for index, recipient in enumerate(recipients):
             # During a pause sessions may have ended, or lost the right to listen.
             if paused and recipient not in listeners:
+                self._tally.filtered["unsubscribed"] += 1
                 continue
             if origin is not None and recipient.connection_id == origin:
-                self._self_filtered.inc()
+                self._tally.filtered["self"] += 1
                 continue
-            recipient.send_shared(frame)
-            sent += 1
+            sent += recipient.send_shared(frame)
             if index & _BETWEEN_PAUSES == _BETWEEN_PAUSES:
+                if index >> _SLICE == timed and event is not None:
+                    self._time(recipient, event)
                 paused = True
                 yield
                 listeners = self.topics.listeners(topic)
-        self._delivered.get(topic[0], self._delivered["other"]).inc(sent)
+        if len(recipients) >> _SLICE == timed and event is not None:
+            self._time(recipients[-1], event)
+        self._tally.delivered[topic[0]] += sent
+        return sent
+
+    def _to_person(self, person: Person, frame: SharedFrame) -> int:
+        sent = sum(recipient.send_shared(frame) for recipient in list(person.my_messages))
+        self._tally.delivered["room-messages"] += sent
+        return sent
 
     def deliver_to_person(self, person: Person, event: Event) -> None:
         """Give one event of a room to a member who follows all rooms (a replay for a joiner)."""
         if event.kind is Kind.FRAME and event.stream == "room-messages":
             if person.my_messages:
-                frame = my_message(event, participant=True)
-                for recipient in list(person.my_messages):
-                    recipient.send_shared(frame)
+                self._to_person(person, my_message(event, participant=True))
         elif event.kind is Kind.ARGS and event.key == "rooms-changed":
-            send_to(person, self.topics, event.key, event.payload)
+            sent = send_to(person, self.topics, event.key, event.payload)
+            self._tally.delivered["notify-user"] += sent
 
     # --- control ------------------------------------------------------------------------------
 
@@ -329,6 +375,8 @@ class Fanout:
             case MembershipBegan():
                 self._rights.membership_changed(control.user_id, control.room_id)
                 self.memberships.began(control, event.sequence)
+                if self.people.get(control.user_id) is not None:
+                    self._recent.admitted(control.user_id, control.room_id, event.sequence)
             case AccountChanged():
                 if control.rights:
                     self._rights.account_changed(control.user_id)
@@ -353,6 +401,8 @@ class Fanout:
                 self.memberships.ended(ended.user_id, ended.room_id, event.sequence)
             return
         self.memberships.ended(ended.user_id, ended.room_id, event.sequence)
+        recipients = [session.recipient for session in person.sessions]
+        self._recent.expelled(ended.user_id, ended.room_id, event.sequence, recipients)
         for session in list(person.sessions):
             session.end_room(ended.room_id)
 
@@ -381,39 +431,36 @@ class Fanout:
             raise RuntimeError("not connected")
         return self._consequences
 
-    def _count(self, stream: str) -> None:
-        self._stream_counters.get(stream, self._stream_counters["other"]).inc()
+    def _count(self, recipients: int) -> None:
+        self._metrics.fanout_recipients.observe(recipients)
+        if not recipients:
+            self._tally.filtered["unsubscribed"] += 1
 
     def _measure(self, event: Event, count: int, begun: float) -> None:
-        self._metrics.fanout_recipients.observe(count)
-        self._events += 1
-        if self._events & _SAMPLE or not count:
+        self._count(count)
+        if not count:
             return
         self._metrics.fanout_duration.observe(time.perf_counter() - begun)
-        now = time.time() * 1000
         committed, published = event.committed, event.published
         if committed is not None and published is not None:
-            self._observe("commit_to_hub", published - committed)
-            self._observe("hub_to_streamer", now - published)
-            self._observe("total", now - committed)
+            self._metrics.latency("commit_to_hub", published - committed)
+            self._metrics.latency("hub_to_streamer", event.arrived * 1000 - published)
 
-    def _observe(self, stage: str, milliseconds: float) -> None:
-        if milliseconds < 0:
-            self._metrics.clock_skew.inc()
-        self._latency[stage].observe(max(0.0, milliseconds) / 1000)
+    def _next_timed(self, recipients: int) -> int:
+        """The slice whose last recipient is timed; each in turn, so that none is preferred."""
+        self._turn += 1
+        slices = (recipients + _BETWEEN_PAUSES) >> _SLICE
+        return self._turn % slices if slices else -1
 
+    def _time(self, recipient: Recipient, event: Event) -> None:
+        """Measure how long this event takes to this recipient, which has just got it."""
+        if event.committed is not None:
+            recipient.when_written(partial(self._written, event, event.committed))
 
-_STREAMS: Final = (
-    "room-messages",
-    "notify-user",
-    "notify-room",
-    "notify-logged",
-    "notify-all",
-    "roles",
-    "room-data",
-    "user-presence",
-    "other",
-)
+    def _written(self, event: Event, committed: int) -> None:
+        now = time.time()
+        self._metrics.latency("streamer_to_socket", (now - event.arrived) * 1000)
+        self._metrics.latency("total", now * 1000 - committed)
 
 
 def _may_be_ephemeral(event: Event) -> bool:

@@ -17,6 +17,7 @@ from services.ddp_streamer.audiences import Event
 from services.ddp_streamer.fanout.people import People, Person
 from services.ddp_streamer.fanout.recipients import MY_MESSAGES
 from services.ddp_streamer.frames import SharedFrame
+from services.ddp_streamer.tally import Tally
 from services.ddp_streamer.tasks import Tasks
 
 _MAX_WAITING = 1_000  # messages of one user and room that wait for an answer
@@ -51,11 +52,13 @@ class PublicRooms:
         known: Callable[[str, str], bool | None],
         learn: Callable[[str, str], Awaitable[bool]],
         tasks: Tasks,
+        tally: Tally,
     ) -> None:
         self._people = people
         self._known = known
         self._learn = learn
         self._tasks = tasks
+        self._tally = tally
         self._readers: dict[Person, None] = {}
         self._waiting: dict[tuple[Person, str], list[SharedFrame]] = {}
 
@@ -80,10 +83,11 @@ class PublicRooms:
             waiting = self._waiting.get((person, room_id))
             allowed = None if waiting is not None else self._known(person.user_id, room_id)
             if allowed is False:
+                self._tally.filtered["no_permission"] += 1
                 continue
             frame = frame or my_message(event, participant=False)
             if allowed:
-                _send(person, frame)
+                self._send(person, frame)
             else:
                 self._wait(person, room_id, frame)
             yield
@@ -110,14 +114,17 @@ class PublicRooms:
             self._waiting.pop((person, room_id), None)
             raise
         frames = self._waiting.pop((person, room_id))
-        if allowed and person in self._readers:
+        if not allowed:
+            self._tally.filtered["no_permission"] += len(frames)
+        elif person not in self._readers:
+            self._tally.filtered["unsubscribed"] += len(frames)
+        else:
             for frame in frames:
-                _send(person, frame)
+                self._send(person, frame)
 
-
-def _send(person: Person, frame: SharedFrame) -> None:
-    for recipient in list(person.my_messages):
-        recipient.send_shared(frame)
+    def _send(self, person: Person, frame: SharedFrame) -> None:
+        sent = sum(recipient.send_shared(frame) for recipient in list(person.my_messages))
+        self._tally.delivered["room-messages"] += sent
 
 
 def _lose(person: Person) -> None:

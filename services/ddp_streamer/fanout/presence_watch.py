@@ -12,6 +12,7 @@ from hubbub.ddp.stream import stream_frame
 from services.ddp_streamer.audiences import Event
 from services.ddp_streamer.fanout.recipients import Recipient, Topic
 from services.ddp_streamer.frames import SharedFrame
+from services.ddp_streamer.tally import Tally
 
 USER_STATUS: Final[Topic] = ("notify-logged", "user-status")
 """The old way to be told of everybody's presence: every change goes to every socket."""
@@ -27,8 +28,11 @@ class PresenceWatch:
     and then watches, and must not miss a change between the two.
     """
 
-    def __init__(self, *, now: Callable[[], float], max_watched: int) -> None:
+    def __init__(
+        self, *, now: Callable[[], float], max_watched: int, tally: Tally | None = None
+    ) -> None:
         self._now = now
+        self._tally = tally or Tally()
         self._max_watched = max_watched
         self._watchers: dict[str, dict[Recipient, None]] = {}
         self._watched: dict[Recipient, set[str]] = {}
@@ -50,7 +54,7 @@ class PresenceWatch:
             self._watchers.setdefault(user_id, {})[recipient] = None
             changed_at, frame = self._recent.get(user_id, (0.0, None))
             if frame is not None and changed_at >= oldest:
-                recipient.send_shared(frame)
+                self._tally.delivered["user-presence"] += recipient.send_shared(frame)
 
     def unwatch(self, recipient: Recipient, user_ids: Iterable[str]) -> None:
         """`recipient` watches these no longer."""

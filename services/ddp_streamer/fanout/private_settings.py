@@ -19,6 +19,7 @@ from services.ddp_streamer.audiences import Event
 from services.ddp_streamer.fanout.recipients import Topic
 from services.ddp_streamer.fanout.topics import Topics
 from services.ddp_streamer.frames import SharedFrame
+from services.ddp_streamer.tally import Tally
 
 log = get_logger(__name__)
 
@@ -34,18 +35,21 @@ MayDo = Callable[[str, str], Awaitable[bool]]
 class PrivateSettings:
     """Delivers what was added, one after another; `run` is its task."""
 
-    def __init__(self, topics: Topics, may_do: MayDo) -> None:
+    def __init__(self, topics: Topics, may_do: MayDo, *, tally: Tally) -> None:
         self._topics = topics
+        self._tally = tally
         self._may_do = may_do
         self._waiting: asyncio.Queue[Event] = asyncio.Queue(_MAX_WAITING)
 
     def add(self, event: Event) -> None:
         """A setting changed."""
         if not self._topics.listeners(PRIVATE_SETTINGS):
+            self._tally.filtered["unsubscribed"] += 1
             return
         try:
             self._waiting.put_nowait(event)
         except asyncio.QueueFull:
+            self._tally.dropped["queue_full"] += 1
             log.warning("setting_not_told")
 
     async def run(self) -> None:
@@ -72,5 +76,9 @@ class PrivateSettings:
                 log.warning("setting_not_told", reason=type(error).__name__)
                 continue
             still = self._topics.listeners(PRIVATE_SETTINGS).get(recipient)
-            if allowed and still is not None and still.user_id == user_id:
-                recipient.send_shared(frame)
+            if not allowed:
+                self._tally.filtered["no_permission"] += 1
+            elif still is None or still.user_id != user_id:
+                self._tally.filtered["unsubscribed"] += 1
+            else:
+                self._tally.delivered["notify-logged"] += recipient.send_shared(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -51,6 +52,10 @@ class Recipient(Protocol):
 
     def send_shared(self, frame: SharedFrame) -> bool:
         """Queue a shared frame; False when it was not queued."""
+        ...
+
+    def when_written(self, function: Callable[[], None]) -> None:
+        """Call `function` when what is queued now has left the process, if that is ever so."""
         ...
 
 

@@ -13,12 +13,13 @@ from hubbub.ddp.stream import STREAM_SUFFIX, stream_prefix
 from services.ddp_streamer.fanout.people import People, Person
 from services.ddp_streamer.fanout.topics import Topics
 from services.ddp_streamer.frames import SharedFrame
+from services.ddp_streamer.tally import Tally
 
 PAUSE = 0.5  # seconds
 
 
 def send_to(person: Person, topics: Topics, key: str, args: bytes) -> int:
-    """Give `args` to this user's sockets that listen to `<uid>/<key>`; how many they are."""
+    """Give `args` to this user's sockets that listen to `<uid>/<key>`; how many got them."""
     topic = ("notify-user", f"{person.user_id}/{key}")
     listeners = topics.listeners(topic)
     if not listeners:
@@ -26,9 +27,7 @@ def send_to(person: Person, topics: Topics, key: str, args: bytes) -> int:
     # Not kept in the cache of prefixes: there are as many as users.
     prefix = stream_prefix.__wrapped__(*topic)
     frame = SharedFrame(prefix + args + STREAM_SUFFIX)
-    for recipient in list(listeners):
-        recipient.send_shared(frame)
-    return len(listeners)
+    return sum(recipient.send_shared(frame) for recipient in list(listeners))
 
 
 class RoomsChanged:
@@ -40,11 +39,13 @@ class RoomsChanged:
         topics: Topics,
         *,
         add_work: Callable[[Iterator[None]], None],
+        tally: Tally,
         pause: float = PAUSE,
     ) -> None:
         self._people = people
         self._topics = topics
         self._add_work = add_work
+        self._tally = tally
         self._pause = pause
         self._pending: dict[str, bytes | None] = {}  # room id → args that wait
 
@@ -67,5 +68,6 @@ class RoomsChanged:
     def _tell(self, room_id: str, args: bytes) -> Iterator[None]:
         """To those who are members at this moment, whoever was when the change was made."""
         for person in list(self._people.in_room(room_id)):
-            send_to(person, self._topics, "rooms-changed", args)
+            sent = send_to(person, self._topics, "rooms-changed", args)
+            self._tally.delivered["notify-user"] += sent
             yield

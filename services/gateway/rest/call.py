@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from hubbub.contracts.account import Identity
+from hubbub.doors.explaining import Explainer
 from hubbub.doors.methods import Services
 from hubbub.errors import Unauthenticated
 from hubbub.ids import RoomId, UserId
@@ -31,6 +32,8 @@ class Door:
     workspace: Workspace
     metrics: GatewayMetrics
     settings: GatewaySettings
+    explainer: Explainer | None = None
+    """Asks everybody about one message; None: nobody can be found on this bus."""
     shelves: Shelves | None = None
     """Files and pictures; None: this gateway has no database to keep them in."""
 

@@ -17,6 +17,7 @@ from services.gateway.rest.families import (
     downloads,
     emoji,
     emoji_changes,
+    explaining,
     files,
     invites,
     login,
@@ -80,6 +81,7 @@ def _families() -> list[Routes]:
         emoji_changes,
         commands,
         push,
+        explaining,
         method_call,
     )
     families = [module.routes for module in modules]

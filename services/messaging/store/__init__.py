@@ -11,6 +11,7 @@ from services.messaging.store.departures import Departures
 from services.messaging.store.discussions import Discussions
 from services.messaging.store.edits import Edits
 from services.messaging.store.erasing import Erasing
+from services.messaging.store.explaining import Explaining
 from services.messaging.store.highlights import Highlights
 from services.messaging.store.identities import Identities
 from services.messaging.store.invites import Invites
@@ -42,6 +43,7 @@ class Store:
         self._collections = Collections(database)
         transactions = Transactions(database.client, clock)
         self.trash = Trash(self._collections)
+        self.explaining = Explaining(self._collections)
         self.chores = Chores(self._collections)
         self.erasing = Erasing(self._collections, transactions, self.trash, self.chores)
         self.pruning = Pruning(self._collections, transactions, self.trash, self.chores)

@@ -46,6 +46,7 @@ __all__ = [
     "decide",
     "facts_of",
     "hidden_types",
+    "message_of",
     "needs",
     "read",
 ]
@@ -107,6 +108,15 @@ def decide(change: Change, known: Known) -> Decision:
         return rule(change, known)
     except (EjsonError, RecursionError):
         return Decision(skipped="unreadable")
+
+
+def message_of(change: Change) -> str:
+    """The id of the message that `change` is about; empty when it is about something else."""
+    if change.collection == MESSAGES:
+        return identifier(change.id) or ""
+    if change.collection == TRASH and (change.document or {}).get("__collection__") == "message":
+        return identifier((change.document or {}).get("_id")) or ""
+    return ""
 
 
 def breaks_continuity(change: Change) -> bool:

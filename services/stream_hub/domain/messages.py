@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hubbub.contracts.event_log import room_audience
+from hubbub.contracts.event_log import Header, room_audience
+from hubbub.contracts.tracing import TRACE_FIELD, valid_parent
 from hubbub.contracts.workspace import INTERNAL_MESSAGE_FIELDS
 from services.stream_hub.domain.change import Change, identifier
 from services.stream_hub.domain.event import Decision, Known, StreamEvent, frame, without
@@ -35,7 +36,7 @@ def decide(change: Change, known: Known) -> Decision:
         return Decision(skipped="imported")
     if change.is_update and change.touched() <= _NO_NEWS:
         return Decision(skipped="no_news")
-    return _shown(document, room_id, known)
+    return _shown(document, room_id, known, new=change.operation == "insert")
 
 
 def decide_trash(change: Change) -> Decision:
@@ -54,12 +55,17 @@ def decide_trash(change: Change) -> Decision:
     return Decision([_deleted(room_id, document.get("_id", change.id))])
 
 
-def _shown(document: Mapping[str, Any], room_id: str, known: Known) -> Decision:
+def _shown(document: Mapping[str, Any], room_id: str, known: Known, *, new: bool) -> Decision:
     room = known.room(room_id)
     kind = document.get("t")
     if type(kind) is str and (kind in known.hidden_types or (room and kind in room.hidden)):
         return Decision(skipped="hidden")
     author = document.get("u")
+    more = room.headers if room else {}
+    # Of later changes the trace is another one, that nobody wrote down.
+    trace = valid_parent(document.get(TRACE_FIELD)) if new else None
+    if trace is not None:
+        more[Header.TRACE_PARENT] = trace
     return Decision(
         [
             frame(
@@ -68,7 +74,7 @@ def _shown(document: Mapping[str, Any], room_id: str, known: Known) -> Decision:
                 room_id,
                 [without(renamed(document, known), INTERNAL_MESSAGE_FIELDS)],
                 uid=identifier(author.get("_id")) if isinstance(author, Mapping) else None,
-                more=room.headers if room else None,
+                more=more,
             )
         ]
     )

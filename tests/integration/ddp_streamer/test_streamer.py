@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import aiohttp
 import orjson
 import pytest
+from nats.js.errors import KeyNotFoundError
 
 from hubbub.contracts.event_log import (
     EVERYONE,
@@ -448,7 +450,42 @@ async def test_a_drain_gives_every_answer_and_closes_with_1012(town: World) -> N
     await eventually(lambda: waiting.closed == (1012, "SERVICE_RESTART"))
     await draining
     removed = {note[1] for note in town.facts.presence if note[0] == "remove"}
-    assert {"bob", "ann"} <= removed
+    assert removed == {"bob", "ann", "eve"}
+    assert town.facts.removals == [3]
+    store = await town.hub.client.jetstream().key_value(INSTANCES_BUCKET)
+    with pytest.raises(KeyNotFoundError):  # a deleted key is one
+        await store.get("ddp-streamer-1")
+
+
+async def test_a_drain_ends_with_its_process(nats_url: str) -> None:
+    """What is unanswered then is closed a little before; a login is the last one to go."""
+    async with world(nats_url, drain_patience=60) as town:
+        busy, waiting = await town.client("ann"), await town.anonymous()
+        await busy.begin("sendMessage", {"rid": "R1", "msg": "slow"})
+        town.facts.account_away = True
+        await waiting.begin("login", {"resume": "late"})
+        await eventually(
+            lambda: all(one.busy or one.in_login for one in town.streamer.router.sessions)
+        )
+        begun = time.monotonic()
+        draining = asyncio.create_task(town.streamer.drain(60, deadline=4.0))
+        await eventually(lambda: busy.closed == (1012, "SERVICE_RESTART"))
+        assert 2.5 < time.monotonic() - begun < 3.4
+        assert waiting.closed is None
+        await eventually(lambda: waiting.closed == (1012, "SERVICE_RESTART"))
+        assert time.monotonic() - begun < 4.0
+        await draining
+
+
+async def test_a_client_that_reads_nothing_does_not_hold_up_a_drain(nats_url: str) -> None:
+    """What is queued to it is given up two seconds after the last one was asked to go."""
+    async with world(nats_url, close_timeout=30) as town:
+        deaf = await town.client("bob")
+        deaf.stop_reading()
+        begun = time.monotonic()
+        await town.streamer.drain(0.0)
+        assert 1.5 < time.monotonic() - begun < 5
+        assert not town.streamer.router.sessions
 
 
 async def test_a_user_who_may_send_less_is_told_when_to_come_back(nats_url: str) -> None:

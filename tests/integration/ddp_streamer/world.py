@@ -54,6 +54,7 @@ class Facts:
     account_away: bool = False
     authorization_away: bool = False
     presence: list[tuple[str, str, str, int]] = field(default_factory=list)
+    removals: list[int] = field(default_factory=list)  # sockets per call
     sent: list[str] = field(default_factory=list)
     slow: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -213,6 +214,7 @@ class FakePresence(Presence):
     async def remove_connections(
         self, connections: list[ConnectionRecord], instance: str, boot_id: str
     ) -> None:
+        self.facts.removals.append(len(connections))
         for record in connections:
             self._note("remove", record)
 

@@ -40,7 +40,7 @@ async def test_a_call_is_two_spans_of_one_trace(
 
     found = by_kind(spans)
     client, server = found[SpanKind.CLIENT], found[SpanKind.SERVER]
-    assert client.name == server.name == "rpc shop/price"
+    assert client.name == server.name == "rpc shop.price"
     assert client.context is not None
     assert server.parent is not None
     assert server.parent.span_id == client.context.span_id

@@ -7,15 +7,22 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import orjson
+from prometheus_client.metrics import MetricWrapperBase
 
 from hubbub.contracts.event_log import Audience, Header, Kind, room_audience
 from hubbub.ddp.messages import Method, Sub
 from hubbub.ddp.stream import stream_frame
 from services.ddp_streamer.audiences import Event
-from services.ddp_streamer.connection import Peer
+from services.ddp_streamer.connection import Cause, Peer
 from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.rates import Excess
 from services.ddp_streamer.session import Reply, Session, Subscription, Work
+
+
+def reading(meter: MetricWrapperBase) -> float:
+    """What a counter or gauge shows now, whoever asks."""
+    [family] = meter.collect()
+    return float(family.samples[0].value)
 
 
 class FakeSocket:
@@ -39,7 +46,10 @@ class FakeSocket:
         self.send(frame.message)
         return not self.closed
 
-    def close(self, code: int, reason: str = "") -> None:
+    def when_written(self, function: Callable[[], None]) -> None:
+        function()
+
+    def close(self, code: int, reason: str = "", *, cause: Cause | None = None) -> None:
         self.closed = True
         self.code = code
 

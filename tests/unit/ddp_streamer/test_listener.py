@@ -27,6 +27,7 @@ from tests.unit.ddp.client_frames import client_frame
 from tests.unit.ddp_streamer.corpus import Case, cases
 from tests.unit.ddp_streamer.fakes import FakeSession
 from tests.unit.ddp_streamer.rawclient import CONNECT, RawClient, handshake
+from tests.unit.ddp_streamer.stage import reading
 from tests.waiting import eventually
 
 CALL = b'{"msg":"method","id":"1","method":"echo","params":[1]}'
@@ -464,6 +465,32 @@ async def test_stop_accepting_leaves_connections_alone(streamer: Streamer) -> No
     await client.end()
 
 
+async def test_who_is_at_the_door_when_it_closes_still_gets_in(streamer: Streamer) -> None:
+    """Some clients give up for good after one refused attempt; 1012 brings them back."""
+    port = await streamer.start()
+    early, late = await RawClient.dial(port), await RawClient.dial(port)
+    await eventually(lambda: len(streamer.listener._http.connections) == 2)
+    streamer.listener.stop_accepting()
+    early.writer.write(handshake())
+    assert (await early.head()).startswith("HTTP/1.1 101 ")
+    streamer.listener.refuse()
+    late.writer.write(handshake())
+    assert (await late.head()).startswith("HTTP/1.1 503 ")
+    with pytest.raises(ConnectionRefusedError):
+        await RawClient.dial(port)
+    await early.end()
+    await late.end()
+
+
+async def test_cutting_waits_for_nobody(streamer: Streamer) -> None:
+    port = await streamer.start()
+    deaf = await RawClient.greeted(port)
+    streamer.sessions[0].connection.close(1012, "SERVICE_RESTART")
+    streamer.listener.cut()
+    await eventually(lambda: streamer.sessions[0].ended == [(1012, "SERVICE_RESTART")])
+    await deaf.end()
+
+
 async def test_a_session_that_cannot_be_opened_costs_only_its_socket(streamer: Streamer) -> None:
     working = streamer.session
 
@@ -503,11 +530,13 @@ async def test_numbers_are_moved_to_the_meters(streamer: Streamer) -> None:
     assert count("out", "result") == 1
     assert count("out", "changed") == 1
     assert metrics.deliveries._value.get() == 1
-    assert metrics.bytes.labels("in")._value.get() > len(CALL)
-    assert metrics.bytes.labels("out")._value.get() > 100
+    assert reading(metrics.bytes.labels("in", "method")) == len(CALL)
+    assert reading(metrics.bytes.labels("in", "other")) > len(CALL)  # frames and the connect
+    assert reading(metrics.bytes.labels("out", "result")) > 10
+    assert reading(metrics.bytes.labels("out", "changed")) == len(b'{"msg":"changed"}') + 2
     assert metrics.handshakes.labels("ok")._value.get() == 1
     assert metrics.disconnects.labels("client")._value.get() == 1
-    assert metrics.connections._value.get() == 0
+    assert reading(metrics.connections) == 0
     assert Connect("1", ("1",), None) in streamer.sessions[0].got
     assert Method("1", "echo", [1]) in streamer.sessions[0].got
 

@@ -112,6 +112,31 @@ async def test_many_closed_sockets_are_told_in_few_calls(
     ]
 
 
+async def test_who_leaves_in_a_drain_is_told_of_once_at_its_end(
+    link: PresenceLink, presence: FakePresence
+) -> None:
+    """Most of them are about to appear elsewhere; news of those still here is told as ever."""
+    sockets = [Socket(str(number)) for number in range(300)]
+    for socket in sockets:
+        link.opened(socket)
+    await link.flush()
+    presence.told.clear()
+    running = asyncio.create_task(link.run())
+    link.hold_closed()
+    for socket in sockets[1:]:
+        link.closed(socket)
+        await asyncio.sleep(0)
+    link.status(sockets[0], Status.AWAY)
+    await eventually(lambda: presence.told == [("status", [("0", "away", 2)])])
+    link.closed(sockets[0])
+    await asyncio.sleep(0.01)
+    assert len(presence.told) == 1
+
+    await link.flush()
+    running.cancel()
+    assert [(call, len(records)) for call, records in presence.told[1:]] == [("remove", 300)]
+
+
 async def test_after_an_absence_everything_is_announced(
     link: PresenceLink, presence: FakePresence
 ) -> None:

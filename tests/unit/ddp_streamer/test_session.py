@@ -115,6 +115,30 @@ async def test_reads_overtake_other_methods_but_no_login(bench: Callable[..., Be
     assert not b.socket.login_pending
 
 
+async def test_who_is_finishing_begins_nothing_new_but_a_login(
+    bench: Callable[..., Bench],
+) -> None:
+    """What was asked before is answered; a login that crosses the drain is answered too."""
+    b = bench()
+    gate, login = b.handlers.gate("1"), b.handlers.gate("login")
+    b.method("1")
+    b.method("2")
+    await eventually(lambda: b.handlers.running == ["1"])
+    b.session.finish()
+    b.method("late")
+    b.sub("late-sub")
+    b.method("login", "login")
+    assert b.session.in_login
+    gate.set()
+    await b.says(("updated", "1"), ("updated", "2"))
+    assert b.session.busy
+    login.set()
+    await b.says(("updated", "login"))
+    await eventually(lambda: not b.session.busy and not b.session.in_login)
+    assert b.handlers.running == ["1", "2", "login"]
+    assert not [answer for answer in b.answers if answer[1] in {"late", "late-sub"}]
+
+
 async def test_falsy_results_are_sent_and_none_is_left_out(bench: Callable[..., Bench]) -> None:
     b = bench()
     values: list[Any] = [False, 0, "", None, []]

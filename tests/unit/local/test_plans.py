@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+
 from hubbub.local.plans import door_plan, installed_services, service_plans, stop_stages
 
 COMMANDS = {name: ["run", name] for name in ("account", "ddp-streamer", "gateway", "stream-hub")}
@@ -53,3 +55,10 @@ def test_stopping_takes_less_than_ten_seconds() -> None:
 def test_every_service_is_installed() -> None:
     """The entry points name what a whole Hubbub consists of."""
     assert set(COMMANDS) <= set(installed_services())
+
+
+def test_what_needs_a_cluster_is_not_run_here() -> None:
+    """It is a service like the others, but one machine has no Kubernetes to look after."""
+    installed = {entry.name for entry in metadata.entry_points(group="hubbub.services")}
+
+    assert installed - set(installed_services()) == {"operator"}

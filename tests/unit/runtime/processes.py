@@ -7,7 +7,11 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from hubbub.runtime import Process, run_process
+from hubbub.runtime.process import HURRY
 from hubbub.settings import WrongSettings
+from hubbub.telemetry.log import get_logger
+
+log = get_logger(__name__)
 
 
 async def obedient(process: Process) -> None:
@@ -21,6 +25,32 @@ async def stubborn(process: Process) -> None:
     process.health.ready()
     await process.stopping.wait()
     await asyncio.sleep(3600)
+
+
+async def hurrying(process: Process) -> None:
+    """Shortens its drain by itself when it is told to, and takes a while for that."""
+    process.hurry_limit = None
+    process.health.ready()
+    await process.stopping.wait()
+    await process.hurried.wait()
+    await asyncio.sleep(HURRY + 0.5)
+
+
+async def talkative(process: Process) -> None:
+    """Says something in general and in detail all the time, and knows a secret."""
+
+    async def talk(password: str) -> None:
+        while True:
+            log.info("news")
+            log.debug("detail")
+            await asyncio.sleep(0.02)
+
+    process.connections = lambda: [{"id": "c1"}]
+    process.health.ready()
+    async with asyncio.TaskGroup() as tasks:
+        talking = tasks.create_task(talk("hunter2"), name="talk")
+        await process.stopping.wait()
+        talking.cancel()
 
 
 async def failing(process: Process) -> None:
@@ -69,6 +99,8 @@ if __name__ == "__main__":
         for service in (
             obedient,
             stubborn,
+            hurrying,
+            talkative,
             failing,
             misconfigured,
             without_database,

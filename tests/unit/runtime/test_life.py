@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from hubbub.runtime.ops import _is_loopback
 from tests.waiting import eventually
 
 SCRIPT = Path(__file__).with_name("processes.py")
@@ -87,17 +89,41 @@ async def test_one_signal_asks(number: signal.Signals) -> None:
         await service.logged("service_stopped")
 
 
-async def test_a_second_signal_insists() -> None:
-    """A drain that takes too long for somebody is cancelled."""
+async def test_a_second_signal_leaves_two_seconds() -> None:
+    """Whoever insists does not wait for the whole drain, but what is nearly done gets done."""
     async with running("stubborn") as service:
+        await service.logged("ops_listening")
+        service.process.send_signal(signal.SIGTERM)
+        await service.logged("stopping")
+        begun = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+
+        assert await service.ended() == 1
+        assert 1.5 < time.monotonic() - begun < 5
+        await service.logged("hurrying")
+        await service.logged("hurried_drain_cancelled")
+
+
+async def test_a_third_signal_ends_it_at_once() -> None:
+    async with running("stubborn") as service:
+        await service.logged("ops_listening")
+        for line in ("stopping", "hurrying", "stopping_at_once"):
+            service.process.send_signal(signal.SIGTERM)
+            await service.logged(line)
+
+        assert await service.ended() == 1
+        await service.logged("service_cancelled")
+
+
+async def test_a_service_may_hurry_by_itself() -> None:
+    """Then nobody but the drain deadline cancels it."""
+    async with running("hurrying", HUBBUB_DRAIN_DEADLINE="20") as service:
         await service.logged("ops_listening")
         service.process.send_signal(signal.SIGTERM)
         await service.logged("stopping")
         service.process.send_signal(signal.SIGTERM)
 
-        assert await service.ended() == 1
-        await service.logged("stopping_at_once")
-        await service.logged("service_cancelled")
+        assert await service.ended() == 0
 
 
 async def test_the_drain_has_a_deadline() -> None:
@@ -230,8 +256,12 @@ async def test_a_drain_can_be_asked_for() -> None:
 
         async with session.post(f"{url}/drain", data=b'{"window": "long"}') as answer:
             assert answer.status == 400
+        for wrong in (b"3", b"[", b'{"window": true}', b'{"window": -1}'):
+            async with session.post(f"{url}/drain", data=wrong) as answer:
+                assert answer.status == 400
         async with session.post(f"{url}/drain", data=b'{"window": 3}') as answer:
             assert answer.status == 202
+        assert (await service.logged("stopping"))["window"] == 3
         async with session.post(f"{url}/drain") as answer:
             assert answer.status == 409
         async with session.get(f"{url}/readyz") as answer:
@@ -239,3 +269,98 @@ async def test_a_drain_can_be_asked_for() -> None:
             assert (await answer.json())["checks"][0]["detail"] == "draining"
         async with session.get(f"{url}/livez") as answer:
             assert answer.status == 200
+
+
+async def test_only_this_machine_asks_for_a_drain() -> None:
+    """The port may be open to a cluster; what changes a process is not."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has only a loopback address")
+        address = probe.getsockname()[0]
+    async with (
+        running("obedient", HUBBUB_OPS_HOST="0.0.0.0") as service,
+        aiohttp.ClientSession() as session,
+    ):
+        port = (await service.logged("ops_listening"))["port"]
+        for path in ("drain", "loglevel"):
+            async with session.post(f"http://{address}:{port}/{path}") as answer:
+                assert answer.status == 403
+        async with session.get(f"http://{address}:{port}/readyz") as answer:
+            assert answer.status == 200
+
+
+async def test_the_detail_of_the_log_can_be_changed() -> None:
+    """For good or for a while, by a request of this machine or by a signal."""
+    async with running("talkative") as service, aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{(await service.logged('ops_listening'))['port']}/loglevel"
+
+        def details() -> int:
+            return sum(line["msg"] == "detail" for line in service.lines)
+
+        async def change(body: bytes) -> int:
+            async with session.post(url, data=body) as answer:
+                return answer.status
+
+        await eventually(lambda: [line for line in service.lines if line["msg"] == "news"])
+        assert details() == 0
+        assert await change(b'{"level": "loud"}') == 400
+        assert await change(b'{"level": "debug", "seconds": "long"}') == 400
+        assert await change(b'{"level": "debug"}') == 200
+        await eventually(lambda: details() > 2)
+        assert await change(b'{"level": "info"}') == 200
+
+        def quiet() -> bool:
+            return {line["msg"] for line in service.lines[-5:]} == {"news"}
+
+        await eventually(quiet)
+        assert [line for line in service.lines if line["msg"] == "log_level_changed"]
+        told = details()
+        service.process.send_signal(signal.SIGUSR2)
+        await eventually(lambda: details() > told + 2)
+        service.process.send_signal(signal.SIGUSR2)
+        await eventually(quiet)
+        told = details()
+        assert await change(b'{"level": "debug", "seconds": 0.2}') == 200
+        await eventually(lambda: details() > told + 2)
+        await eventually(quiet)
+
+
+async def test_what_it_is_doing_is_shown_only_where_that_is_wanted() -> None:
+    """Where tasks stand, and whose connections are open; never what they hold."""
+    async with running("talkative") as service, aiohttp.ClientSession() as session:
+        port = (await service.logged("ops_listening"))["port"]
+        for page in ("tasks", "connections"):
+            async with session.get(f"http://127.0.0.1:{port}/debug/{page}") as answer:
+                assert answer.status == 404
+    async with (
+        running("talkative", HUBBUB_OPS_DEBUG="true") as service,
+        aiohttp.ClientSession() as session,
+    ):
+        port = (await service.logged("ops_listening"))["port"]
+        await service.logged("news")
+        async with session.get(f"http://127.0.0.1:{port}/debug/tasks") as answer:
+            text = await answer.text()
+        tasks = {task["name"]: task for task in json.loads(text)["tasks"]}
+        assert "processes.py" in tasks["talk"]["at"]
+        assert tasks["talk"]["coroutine"] == "talkative.<locals>.talk"
+        assert "hunter2" not in text
+        async with session.get(f"http://127.0.0.1:{port}/debug/connections") as answer:
+            assert await answer.json() == {"connections": [{"id": "c1"}], "more": False}
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:10.0.0.1", False),
+        ("10.0.0.1", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_who_is_on_this_machine(address: str | None, here: bool) -> None:
+    assert _is_loopback(address) is here

@@ -45,9 +45,13 @@ class Bus(Protocol):
         """
         ...
 
-    async def serve(self, service: object) -> None:
+    async def serve(self, service: object, *, group: bool = True) -> None:
         """Answer calls to the contracts that `service` implements, and call its `@listen`
         methods. When this returns, others reach it.
+
+        Args:
+            group: False for what is about one process: only those who name this instance
+                (`proxy(..., to=instance)`) reach it, and no call lands on just any of them.
 
         Raises: TypeError: `service` keeps no contract, or not the whole of it.
         """

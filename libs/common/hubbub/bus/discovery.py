@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 
 from hubbub.bus.callee import Callee, Endpoint
 from hubbub.bus.served import summary_of
-from hubbub.bus.subjects import call_subject
+from hubbub.bus.subjects import call_subject, instance_subject
 from hubbub.clock import Clock
 from hubbub.contracts.base import Contract
 from hubbub.telemetry.log import get_logger
@@ -49,18 +49,21 @@ class Announcement:
         *,
         instance: str,
         process: str,
+        group: bool = True,
         clock: Clock,
         answer: Callable[[bytes, bytes], None],
     ) -> None:
         """
         Args:
             process: name of the process it lives in, which may serve several contracts.
+            group: False when only this instance can be called, not any of several.
             answer: sends (reply subject, body).
         """
         self._callee = callee
         self._contract = contract
         self._instance = instance
         self._process = process
+        self._group = group
         self._answer = answer
         self._clock = clock
         self._started = datetime.fromtimestamp(clock.time(), UTC)
@@ -118,6 +121,9 @@ class Announcement:
 
     def _endpoint_identity(self, method: str) -> dict[str, str]:
         service = self._contract.contract_name
+        if not self._group:
+            subject = instance_subject(self._instance, service, method)
+            return {"name": method, "subject": subject, "queue_group": ""}
         return {
             "name": method,
             "subject": call_subject(service, method),
@@ -223,6 +229,13 @@ async def services(
         if info.get("type") == _TYPES["INFO"]
     ]
     return sorted(found, key=lambda service: (service.name, service.instance))
+
+
+async def instances(client: Client, name: str, wait: float = 0.3) -> list[str]:
+    """The instances of a service that answer within `wait` seconds, sorted: whom
+    `bus.proxy(…, to=instance)` can name."""
+    answers = await _ask(client, f"$SRV.PING.{name}", wait)
+    return sorted({str(answer["id"]) for answer in answers if answer.get("id")})
 
 
 async def _ask(client: Client, subject: str, wait: float) -> list[dict[str, Any]]:

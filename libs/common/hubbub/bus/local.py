@@ -115,16 +115,16 @@ class LocalBus(BusCore):
     def _wire(self) -> Wire:
         return _LocalWire(self)
 
-    async def serve(self, service: object) -> None:
+    async def serve(self, service: object, *, group: bool = True) -> None:
         """See `Bus.serve`."""
         for contract in contracts_of(service):
             callee = self._callee(contract, service, self._replied)
             name = contract.contract_name
             for method in callee.endpoints:
-                for subject in (
-                    call_subject(name, method),
-                    instance_subject(self.instance, name, method),
-                ):
+                subjects = [instance_subject(self.instance, name, method)]
+                if group:
+                    subjects.append(call_subject(name, method))
+                for subject in subjects:
                     self._callees.setdefault(subject.encode(), []).append(callee)
                     self._methods[subject.encode()] = method
             await self.listen(service, service=name)

@@ -2,14 +2,16 @@
 
 `counter.inc()` and `histogram.observe()` cost 1 µs together, four times per call; adding to a
 list costs a fifth of that, and the same numbers serve NATS's own statistics protocol.
-Series appear with the first call of an action, so a process shows what it uses.
+Series appear with the first call of an action, so a process shows what it uses. Services have
+more actions than one process may show all of: durations and failures are shown by name for the
+first ones that have some, and as `other` for the rest.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -20,12 +22,22 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from hubbub.telemetry.labels import OTHER, Allotment
 from hubbub.telemetry.metrics import FAST
 
 ClientOutcome = Literal["ok", "error", "timeout", "no_responders", "circuit_open", "cancelled"]
 ServerOutcome = Literal["ok", "error", "invalid", "internal", "timeout", "expired", "shed"]
 EventOutcome = Literal["ok", "error", "invalid"]
 Direction = Literal["in", "out"]
+Outcome = TypeVar("Outcome", ClientOutcome, ServerOutcome)
+
+_CLIENT_FAILURES = 60
+"""Kinds of failure of actions of other services that are counted by the action's name; success
+always is."""
+_CLIENT_TIMED = 16
+"""Actions of other services whose durations are shown by name."""
+_SERVER_FAILURES = 120
+_SERVER_TIMED = 20
 
 _BOUNDS = [str(bound) for bound in FAST] + ["+Inf"]
 
@@ -43,6 +55,11 @@ class Durations:
         """Count one duration."""
         self.buckets[bisect_left(FAST, seconds)] += 1
         self.total += seconds
+
+    def add(self, other: Durations) -> None:
+        """Count what `other` has counted, too."""
+        self.buckets = [sum(pair) for pair in zip(self.buckets, other.buckets, strict=True)]
+        self.total += other.total
 
     def cumulative(self) -> list[tuple[str, float]]:
         """The buckets as Prometheus wants them."""
@@ -130,7 +147,14 @@ class NatsReadings:
 class BusMetrics(Collector):
     """The bus's part of a process's registry. One bus per registry."""
 
+    bounds = FAST
+    """Of all its histograms."""
+
     def __init__(self, registry: CollectorRegistry | None) -> None:
+        self._client_failures = Allotment(_CLIENT_FAILURES)
+        self._client_timed = Allotment(_CLIENT_TIMED)
+        self._server_failures = Allotment(_SERVER_FAILURES)
+        self._server_timed = Allotment(_SERVER_TIMED)
         self._clients: dict[tuple[str, str], ClientTally] = {}
         self._servers: dict[tuple[str, str], ServerTally] = {}
         # (event name, direction, outcome) → count
@@ -203,15 +227,26 @@ class BusMetrics(Collector):
         )
         retries: dict[str, int] = {}
         circuits: dict[str, int] = {}
+        counted: dict[tuple[str, str, str], int] = {}
+        timed: dict[tuple[str, str], Durations] = {}
         for tally in list(self._clients.values()):
             if not any(tally.outcomes.values()):
                 continue
-            where = [tally.service, tally.method]
-            for outcome, count in tally.outcomes.items():
-                requests.add_metric([*where, outcome], count)
-            durations.add_metric(where, tally.durations.cumulative(), tally.durations.total)
-            retries[tally.service] = retries.get(tally.service, 0) + tally.retries
-            circuits[tally.service] = max(circuits.get(tally.service, 0), tally.circuit())
+            service = tally.service
+            where = (service, tally.method)
+            for outcome, count in _told(tally.outcomes):
+                series: tuple[str, str, str] = (*where, outcome)
+                if outcome != "ok" and not self._client_failures.has(series):
+                    series = (service, OTHER, outcome)
+                counted[series] = counted.get(series, 0) + count
+            shown = where if self._client_timed.has(where) else (service, OTHER)
+            timed.setdefault(shown, Durations()).add(tally.durations)
+            retries[service] = retries.get(service, 0) + tally.retries
+            circuits[service] = max(circuits.get(service, 0), tally.circuit())
+        for series, count in counted.items():
+            requests.add_metric(series, count)
+        for shown, both in timed.items():
+            durations.add_metric(shown, both.cumulative(), both.total)
         yield requests
         yield durations
         yield _counters("hubbub_rpc_client_retries", "Requests sent again.", "service", retries)
@@ -247,27 +282,27 @@ class BusMetrics(Collector):
         )
         shed = expired = running = 0
         # Two services of one process may have a method of the same name: one series.
-        outcomes: dict[tuple[str, ServerOutcome], int] = {}
-        merged: dict[str, Durations] = {}
+        counted: dict[tuple[str, str], int] = {}
+        timed: dict[str, Durations] = {}
         for tally in list(self._servers.values()):
             running += tally.running()
             shed += tally.outcomes["shed"]
             expired += tally.outcomes["expired"]
             if not tally.requests:
                 continue
-            for ending, count in tally.outcomes.items():
-                key = (tally.method, ending)
-                outcomes[key] = outcomes.get(key, 0) + count
-            both = merged.setdefault(tally.method, Durations())
-            both.total += tally.durations.total
-            both.buckets = [
-                sum(pair) for pair in zip(both.buckets, tally.durations.buckets, strict=True)
-            ]
+            for ending, count in _told(tally.outcomes):
+                series = (tally.method, ending)
+                if ending != "ok" and not self._server_failures.has(series):
+                    series = (OTHER, ending)
+                counted[series] = counted.get(series, 0) + count
+            shown = tally.method if self._server_timed.has(tally.method) else OTHER
+            timed.setdefault(shown, Durations()).add(tally.durations)
         if self.unknown_methods:
-            outcomes["other", "error"] = self.unknown_methods
-        for (method, outcome), count in outcomes.items():
+            series = (OTHER, "error")
+            counted[series] = counted.get(series, 0) + self.unknown_methods
+        for (method, outcome), count in counted.items():
             requests.add_metric([method, outcome], count)
-        for method, both in merged.items():
+        for method, both in timed.items():
             durations.add_metric([method], both.cumulative(), both.total)
         yield requests
         yield durations
@@ -341,6 +376,11 @@ class BusMetrics(Collector):
                 volume.add_metric([direction, kind], max(0, size))
         yield messages
         yield volume
+
+
+def _told(outcomes: Mapping[Outcome, int]) -> list[tuple[Outcome, int]]:
+    """The outcomes that have happened, and success even if it has not."""
+    return [(outcome, n) for outcome, n in outcomes.items() if n or outcome == "ok"]
 
 
 def _counters(name: str, help_text: str, label: str, values: dict[str, int]) -> Metric:

@@ -114,20 +114,22 @@ class NatsBus(BusCore):
         """Connect, however long it takes. Complains in the log every ten seconds."""
         await self._link.connect()
 
-    async def serve(self, service: object) -> None:
+    async def serve(self, service: object, *, group: bool = True) -> None:
         """See `Bus.serve`."""
         for contract in contracts_of(service):
             name = contract.contract_name
             callee = self._callee(contract, service, self._link.answer)
             self._callees.append(callee)
             door = self._call_door(callee)
-            await self._open(call_subject(name, "*"), door, queue=name)
+            if group:
+                await self._open(call_subject(name, "*"), door, queue=name)
             await self._open(instance_subject(self.instance, name, "*"), door)
             announcement = Announcement(
                 callee,
                 contract,
                 instance=self.instance,
                 process=self.service,
+                group=group,
                 clock=self.clock,
                 answer=self._link.send_control,
             )

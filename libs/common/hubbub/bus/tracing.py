@@ -10,17 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import SpanKind, Tracer, TracerProvider
 
 from hubbub.bus.context import CallContext
-from hubbub.errors import HubbubError
-from hubbub.telemetry.version import version
-
-_propagator = TraceContextTextMapPropagator()
+from hubbub.telemetry import tracing
+from hubbub.telemetry.tracing import context_from, links_to, parent_text, spanning
 
 
 def tracer_of(provider: TracerProvider | None) -> Tracer | None:
@@ -29,10 +25,7 @@ def tracer_of(provider: TracerProvider | None) -> Tracer | None:
     Args:
         provider: where spans go; the process's own provider if None.
     """
-    chosen = trace.get_tracer_provider() if provider is None else provider
-    if isinstance(chosen, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
-        return None
-    return chosen.get_tracer("hubbub.bus", version())
+    return tracing.tracer_of(provider, "hubbub.bus")
 
 
 @contextmanager
@@ -40,46 +33,25 @@ def client_span(
     tracer: Tracer, service: str, method: str, context: CallContext
 ) -> Iterator[CallContext]:
     """A span around a call; yields the context to send."""
-    with tracer.start_as_current_span(
-        f"rpc {service}/{method}",
-        kind=SpanKind.CLIENT,
-        attributes=_call_attributes(service, method),
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            yield _injected(context)
-        except BaseException as error:
-            mark_failed(span, error)
-            raise
+    name, attributes = f"rpc {service}.{method}", _call_attributes(service, method)
+    with spanning(tracer, name, SpanKind.CLIENT, attributes=attributes):
+        yield _injected(context)
 
 
 @contextmanager
 def server_span(tracer: Tracer, service: str, method: str, context: CallContext) -> Iterator[None]:
     """A span around the work on a call, child of the caller's."""
-    with tracer.start_as_current_span(
-        f"rpc {service}/{method}",
-        context=_extracted(context),
-        kind=SpanKind.SERVER,
-        attributes=_call_attributes(service, method),
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            yield
-        except BaseException as error:
-            mark_failed(span, error)
-            raise
+    name, attributes = f"rpc {service}.{method}", _call_attributes(service, method)
+    caller = _extracted(context)
+    with spanning(tracer, name, SpanKind.SERVER, attributes=attributes, context=caller):
+        yield
 
 
 @contextmanager
 def producer_span(tracer: Tracer, event: str, context: CallContext) -> Iterator[CallContext]:
     """A span around publishing an event; yields the context to send."""
-    with tracer.start_as_current_span(
-        f"publish {event}",
-        kind=SpanKind.PRODUCER,
-        attributes=_event_attributes(event, "send"),
-    ):
+    attributes = _event_attributes(event, "send")
+    with spanning(tracer, f"publish {event}", SpanKind.PRODUCER, attributes=attributes):
         yield _injected(context)
 
 
@@ -87,22 +59,15 @@ def producer_span(tracer: Tracer, event: str, context: CallContext) -> Iterator[
 def consumer_span(tracer: Tracer, event: str, context: CallContext) -> Iterator[None]:
     """A span around a listener, linked to the publisher's: its own trace, since one event may
     set off many of them, long after."""
-    origin = trace.get_current_span(_extracted(context)).get_span_context()
-    with tracer.start_as_current_span(
+    with spanning(
+        tracer,
         f"process {event}",
-        context=Context(),
-        kind=SpanKind.CONSUMER,
+        SpanKind.CONSUMER,
         attributes=_event_attributes(event, "process"),
-        links=[Link(origin)] if origin.is_valid else None,
+        context=Context(),
+        links=links_to([_extracted(context)]),
     ):
         yield
-
-
-def mark_failed(span: Span, error: BaseException) -> None:
-    """Say in the span what went wrong, without texts that may hold people's data."""
-    kind = error.code if isinstance(error, HubbubError) else type(error).__name__
-    span.set_attribute("error.type", str(kind))
-    span.set_status(Status(StatusCode.ERROR))
 
 
 def _call_attributes(service: str, method: str) -> dict[str, str]:
@@ -118,19 +83,12 @@ def _event_attributes(event: str, operation: str) -> dict[str, str]:
 
 
 def _injected(context: CallContext) -> CallContext:
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return replace(
-        context,
-        trace_parent=carrier.get("traceparent"),
-        trace_state=carrier.get("tracestate"),
-    )
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return context
+    state = span.trace_state.to_header() if span.trace_state else None
+    return replace(context, trace_parent=parent_text(span), trace_state=state)
 
 
 def _extracted(context: CallContext) -> Context:
-    if context.trace_parent is None:
-        return otel_context.Context()
-    carrier = {"traceparent": context.trace_parent}
-    if context.trace_state:
-        carrier["tracestate"] = context.trace_state
-    return _propagator.extract(carrier, context=otel_context.Context())
+    return context_from(context.trace_parent, context.trace_state)

@@ -89,6 +89,8 @@ class Header:
     """When the change was committed, milliseconds since 1970 of the database's clock."""
     PUBLISHED = "Hub-Published"
     """When the hub published it, milliseconds since 1970 of its own clock."""
+    TRACE_PARENT = "traceparent"
+    """W3C trace context, only where the trace is recorded."""
 
     # Set by JetStream when it republishes.
     SEQUENCE = "Nats-Sequence"

@@ -12,7 +12,14 @@ from hubbub.contracts.documents import JsonValue
 from hubbub.ids import RoomId, UserId, random_id
 
 
-class MembershipChanged(Event, name="membership.changed"):
+class CacheEvent(Event):
+    """A change in the database, told to those who keep a copy of what changed."""
+
+    committed: int | None = None
+    """When it was committed, milliseconds since 1970 of the database's clock; for measuring."""
+
+
+class MembershipChanged(CacheEvent, name="membership.changed"):
     """A membership began, ended, or its roles changed."""
 
     user_id: UserId
@@ -20,14 +27,14 @@ class MembershipChanged(Event, name="membership.changed"):
     change: Literal["began", "ended", "roles"]
 
 
-class RoomChanged(Event, name="room.changed"):
+class RoomChanged(CacheEvent, name="room.changed"):
     """A room's type, name, access rules or existence changed (not its last message)."""
 
     room_id: RoomId
     deleted: bool = False
 
 
-class UserChanged(Event, name="user.changed"):
+class UserChanged(CacheEvent, name="user.changed"):
     """A user's name, roles, active flag, tokens or existence changed (not the presence)."""
 
     user_id: UserId
@@ -54,15 +61,15 @@ class FilesOrphaned(Event, name="files.orphaned"):
     file_ids: list[str]
 
 
-class RolesChanged(Event, name="roles.changed"):
+class RolesChanged(CacheEvent, name="roles.changed"):
     """A role document changed."""
 
 
-class PermissionsChanged(Event, name="permissions.changed"):
+class PermissionsChanged(CacheEvent, name="permissions.changed"):
     """A permission document changed."""
 
 
-class SettingsChanged(Event, name="settings.changed"):
+class SettingsChanged(CacheEvent, name="settings.changed"):
     """A setting changed."""
 
     setting_id: str

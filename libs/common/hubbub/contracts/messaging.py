@@ -9,6 +9,7 @@ from hubbub.contracts.base import action
 from hubbub.contracts.commands import CommandActions
 from hubbub.contracts.discussions import DiscussionActions
 from hubbub.contracts.documents import Changes, Document, Page, Paging
+from hubbub.contracts.explain import ExplainActions
 from hubbub.contracts.files import FileActions
 from hubbub.contracts.marks import MarkActions
 from hubbub.contracts.members import MemberActions
@@ -28,6 +29,7 @@ class Messaging(
     RoomListActions,
     CommandActions,
     SettingActions,
+    ExplainActions,
     Protocol,
     name="messaging",
 ):

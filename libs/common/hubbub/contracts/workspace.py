@@ -270,7 +270,7 @@ PUBLISHED_SUBSCRIPTION_FIELDS = frozenset(
 """Fields of a membership that leave the server."""
 
 INTERNAL_MESSAGE_FIELDS = frozenset(
-    "_hidden parent imported token federation tokens html seq starred pinNotice".split()
+    "_hidden _trace parent imported token federation tokens html seq starred pinNotice".split()
 )
 """Fields of a message that never leave in a shared frame; `starred` would tell who starred."""
 

@@ -12,6 +12,9 @@ from hubbub.local.door import service as door
 SERVICES_GROUP = "hubbub.services"
 STREAMER, GATEWAY, HUB, ACCOUNT = "ddp-streamer", "gateway", "stream-hub", "account"
 
+ONLY_IN_A_CLUSTER = frozenset({"operator"})
+"""Services that look after a Kubernetes cluster; one machine has none."""
+
 # service → variable of its public port
 PORTS = {STREAMER: "HUBBUB_STREAMER_PORT", GATEWAY: "HUBBUB_GATEWAY_PORT"}
 
@@ -46,9 +49,10 @@ Commands = Mapping[str, Sequence[str]]
 
 
 def installed_services() -> dict[str, list[str]]:
-    """Every installed service, run as `hubbub run` does it."""
-    names = sorted(entry.name for entry in metadata.entry_points(group=SERVICES_GROUP))
-    return {name: [sys.executable, "-m", "hubbub.cli.main", "run", name] for name in names}
+    """Every installed service that one machine can run, as `hubbub run` does it."""
+    names = {entry.name for entry in metadata.entry_points(group=SERVICES_GROUP)}
+    command = [sys.executable, "-m", "hubbub.cli.main", "run"]
+    return {name: [*command, name] for name in sorted(names - ONLY_IN_A_CLUSTER)}
 
 
 def service_plans(

@@ -24,6 +24,8 @@ Probe = Callable[[], str | Awaitable[str | None] | None]
 
 CHECK_INTERVAL = 1.0  # seconds
 CHECK_TIMEOUT = 2.0  # seconds that one check may take
+BEAT_LIMIT = 10.0
+"""Seconds without a turn of the event loop after which the process does not count as alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,13 @@ class Report:
     checks: tuple[Outcome, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Check:
     probe: Probe
-    affects_readiness: bool
+    decides: Callable[[], bool]
+    patience: float
+    vital: bool = False
+    failing_since: float | None = None  # monotonic
 
 
 class Health:
@@ -64,15 +69,30 @@ class Health:
         self._started = False
         self._refusal = "starting"  # why not ready; "" when ready
         self._said_ready_at = self._clock.monotonic()
+        self._beat_at = self._clock.monotonic()
+        self._dead: dict[str, float] = {}  # vital task → when it died (monotonic)
+        self._closed = False
 
-    def check(self, name: str, probe: Probe, *, affects_readiness: bool = False) -> None:
+    def check(
+        self,
+        name: str,
+        probe: Probe,
+        *,
+        affects_readiness: bool | Callable[[], bool] = False,
+        patience: float = 0.0,
+        affects_liveness: bool = False,
+    ) -> None:
         """Run `probe` every second from now on; `name` is one of a closed set of words.
 
-        `probe` may be plain or async; it returns what is wrong, or None. With
-        `affects_readiness` its failure takes this process out of service, else it is shown
-        and makes the process degraded.
+        `probe` may be plain or async; it returns what is wrong, or None. Its failure is shown
+        and makes the process degraded. With `affects_readiness` (asked when it matters, if it
+        is a function) a failure that lasts for `patience` seconds takes this process out of
+        service. With `affects_liveness` a failure means that only a new start can help, so it is
+        nothing for a dependency. The same name again replaces the check.
         """
-        self._checks[name] = _Check(probe, affects_readiness)
+        decides = affects_readiness if callable(affects_readiness) else lambda: affects_readiness
+        self._checks[name] = _Check(probe, decides, patience, affects_liveness)
+        self._outcomes.pop(name, None)
 
     def ready(self) -> None:
         """New work may come. The first call also ends the start."""
@@ -83,6 +103,19 @@ class Health:
         """No new work should come, until `ready` is called."""
         self._refuse(reason)
 
+    def closed(self) -> None:
+        """The drain is done: whoever was served here is served elsewhere."""
+        self._closed = True
+        self._metrics.set_state(self.state)
+
+    def beat(self) -> None:
+        """The event loop has made a turn."""
+        self._beat_at = self._clock.monotonic()
+
+    def died(self, task: str) -> None:
+        """A task has ended that this process cannot do its work without."""
+        self._dead.setdefault(task, self._clock.monotonic())
+
     @property
     def is_ready(self) -> bool:
         """Whether this process should get new work now."""
@@ -91,6 +124,8 @@ class Health:
     @property
     def state(self) -> UpState:
         """The one word for what this process is doing."""
+        if self._closed:
+            return "closed"
         if self._stopping.is_set():
             return "draining"
         if not self._started:
@@ -103,20 +138,30 @@ class Health:
         return Report(self._started, (self._declared("start", ok=self._started),))
 
     def liveness(self) -> Report:
-        """The event loop turns: that this runs proves it. No dependency is asked."""
-        now = self._clock.monotonic()
-        return Report(ok=True, checks=(Outcome("event_loop", ok=True, detail="", at=now),))
+        """The process can still get on: its loop turns and nothing vital has died.
+
+        No dependency is asked: starting again would not bring it back.
+        """
+        silence = self._clock.monotonic() - self._beat_at
+        turns = silence < BEAT_LIMIT
+        detail = "" if turns else f"no turn for {silence:.0f} s"
+        loop = Outcome("event_loop", ok=turns, detail=detail, at=self._beat_at)
+        dead = [Outcome(name, ok=False, detail="died", at=at) for name, at in self._dead.items()]
+        vital = [outcome for name, outcome in self._outcomes.items() if self._checks[name].vital]
+        fine = turns and not dead and all(outcome.ok for outcome in vital)
+        return Report(fine, (loop, *dead, *vital))
 
     def readiness(self) -> Report:
         """New work should come here. Checks that do not decide it are listed all the same."""
         refusal = "draining" if self._stopping.is_set() else self._refusal
-        deciding = [
-            outcome.ok
-            for name, outcome in self._outcomes.items()
-            if self._checks[name].affects_readiness
-        ]
         service = Outcome("service", ok=not refusal, detail=refusal, at=self._said_ready_at)
-        return Report(not refusal and all(deciding), (service, *self._outcomes.values()))
+        refused = any(self._refuses(check) for check in self._checks.values())
+        return Report(not refusal and not refused, (service, *self._outcomes.values()))
+
+    def _refuses(self, check: _Check) -> bool:
+        since = check.failing_since
+        lasts = since is not None and self._clock.monotonic() - since >= check.patience
+        return lasts and check.decides()
 
     async def watch(self) -> None:
         """Run all checks every second, until cancelled."""
@@ -130,8 +175,14 @@ class Health:
         for name, check in list(self._checks.items()):
             problem = await self._problem(name, check.probe)
             before = self._outcomes.get(name)
+            if self._checks.get(name) is not check:
+                continue  # replaced meanwhile
             outcome = Outcome(name, not problem, problem, self._clock.monotonic())
             self._outcomes[name] = outcome
+            if outcome.ok:
+                check.failing_since = None
+            elif check.failing_since is None:
+                check.failing_since = outcome.at
             self._metrics.dependency_up.labels(name).set(outcome.ok)
             if before is not None and before.ok != outcome.ok:
                 _tell(outcome)

@@ -16,6 +16,7 @@ from pydantic_settings import SettingsConfigDict
 from hubbub.runtime import ops
 from hubbub.runtime.parent import follow_parent
 from hubbub.runtime.process import CannotStart, Process, Stopped
+from hubbub.runtime.verbosity import switching_by_signal
 from hubbub.runtime.watchdog import watch_loop
 from hubbub.settings import Settings, WrongSettings, load
 from hubbub.telemetry import log as logs
@@ -40,9 +41,13 @@ class ProcessSettings(Settings):
     """Address of the operations port. A container needs `0.0.0.0`; never expose it further."""
     ops_port: int = Field(default=8081, ge=0, le=65535)
     """Port for /livez, /readyz, /startupz, /metrics and /version; 0 lets the system choose."""
+    ops_debug: bool = False
+    """Answer /debug/tasks and /debug/connections on the operations port: what the process is
+    doing and for whom. Shows user ids and addresses, never tokens."""
     drain_deadline: float = Field(default=85.0, gt=0)
-    """Seconds after the request to stop until unfinished work is cancelled. Stays below the
-    pod's `terminationGracePeriodSeconds` (90), after which the kernel would end it."""
+    """Seconds after the request to stop until unfinished work is cancelled. Keep it below the
+    pod's `terminationGracePeriodSeconds`, after which the kernel would end it: 90 for streamers,
+    30 for the others, which need about 25 here."""
 
 
 def run_process(name: str, service: Service) -> int:
@@ -51,9 +56,11 @@ def run_process(name: str, service: Service) -> int:
     0 after a clean end, 1 after a failure (its traceback is logged) or when it had to be
     cancelled, 2 when a setting is wrong (one line per wrong variable on standard error).
 
-    SIGTERM and SIGINT set `process.stopping`; the second one cancels, and so does the drain
-    deadline. A task of the service that dies ends the process: whoever started it starts a
-    whole one again, instead of keeping half of one.
+    SIGTERM and SIGINT set `process.stopping`; the second one leaves two seconds, the third one
+    cancels, and so does the drain deadline. A task of the service that dies ends the process:
+    whoever started it starts a whole one again, instead of keeping half of one.
+
+    SIGUSR2 writes the log in detail for a minute.
     """
     try:
         settings = load(ProcessSettings)
@@ -62,6 +69,7 @@ def run_process(name: str, service: Service) -> int:
     except WrongSettings as error:
         return wrong_settings(error)
     process = Process(name)
+    process.drain_deadline = settings.drain_deadline
     logs.configure(log_settings, service=name, instance=process.instance)
     follow_parent(grace=settings.drain_deadline)
     _raise_file_limit()
@@ -77,7 +85,7 @@ async def _live(process: Process, service: Service, settings: ProcessSettings) -
     process.metrics.watch_tasks(asyncio.get_running_loop())
     life = asyncio.ensure_future(_work(process, service, settings))
     try:
-        with _signals(process, life):
+        with _signals(process, life), switching_by_signal(process.verbosity):
             await life
     except asyncio.CancelledError:
         log.warning("service_cancelled")
@@ -90,18 +98,22 @@ async def _live(process: Process, service: Service, settings: ProcessSettings) -
 
 async def _work(process: Process, service: Service, settings: ProcessSettings) -> None:
     """Run the service behind its operations port."""
-    async with ops.serving(process, host=settings.ops_host, port=settings.ops_port):
-        await _watched(process, service, drain_deadline=settings.drain_deadline)
+    async with ops.serving(
+        process, host=settings.ops_host, port=settings.ops_port, debug=settings.ops_debug
+    ):
+        await _watched(process, service)
 
 
-async def _watched(process: Process, service: Service, *, drain_deadline: float) -> None:
+async def _watched(process: Process, service: Service) -> None:
     """Run the service and what watches over it; the first of them to end ends all."""
     work = asyncio.ensure_future(service(process))
     tasks = [
         work,
-        asyncio.create_task(watch_loop(process.metrics.loop_lag), name="watch_loop"),
+        asyncio.create_task(
+            watch_loop(process.metrics.loop_lag, process.health.beat), name="watch_loop"
+        ),
         asyncio.create_task(process.health.watch(), name="watch_health"),
-        asyncio.create_task(_insist(process, work, drain_deadline), name="insist"),
+        asyncio.create_task(_insist(process, work), name="insist"),
     ]
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -114,27 +126,37 @@ async def _watched(process: Process, service: Service, *, drain_deadline: float)
         task.result()
 
 
-async def _insist(process: Process, work: asyncio.Future[None], deadline: float) -> None:
+async def _insist(process: Process, work: asyncio.Future[None]) -> None:
     """Cancel the service when its drain takes too long. Never returns."""
     await process.stopping.wait()
-    process.metrics.set_state("draining")
-    await asyncio.sleep(deadline)
-    log.warning("drain_deadline_passed", seconds=deadline)
+    process.metrics.set_state(process.health.state)
+    try:
+        async with asyncio.timeout(process.drain_deadline):
+            await process.hurried.wait()
+            if process.hurry_limit is None:
+                await asyncio.Event().wait()
+            else:
+                await asyncio.sleep(process.hurry_limit)
+        log.warning("hurried_drain_cancelled", seconds=process.hurry_limit)
+    except TimeoutError:
+        log.warning("drain_deadline_passed", seconds=process.drain_deadline)
     work.cancel()
     await asyncio.Event().wait()
 
 
 @contextmanager
 def _signals(process: Process, life: asyncio.Future[None]) -> Iterator[None]:
-    """The first signal asks, the second insists."""
+    """The first signal asks, the second hurries, the third insists."""
 
     def on_signal(number: signal.Signals) -> None:
-        if process.stopping.is_set():
+        if process.stop(number.name):
+            return
+        if not process.hurried.is_set():
+            log.warning("hurrying", by=number.name)
+            process.hurried.set()
+        else:
             log.warning("stopping_at_once", by=number.name)
             life.cancel()
-        else:
-            log.info("stopping", by=number.name)
-            process.stopping.set()
 
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)

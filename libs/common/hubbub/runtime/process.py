@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
 from hubbub.runtime.health import Health
+from hubbub.runtime.verbosity import Verbosity
 from hubbub.settings import load
 from hubbub.telemetry.log import get_logger
 from hubbub.telemetry.metrics import ProcessMetrics, new_registry
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from hubbub.bus import NatsBus
 
 log = get_logger(__name__)
+
+HURRY = 2.0
+"""Seconds that are left of a drain after the second signal."""
+NATS_PATIENCE = 30.0
+"""Seconds without NATS after which another instance is the better one to ask."""
 
 _COMPLAINT_PAUSE = 10.0  # seconds between two lines about the same missing server
 _SUFFIX_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -43,18 +49,50 @@ class Process:
         self.instance = f"{name}-{suffix}"
         """Unique per start of a process."""
         self.stopping = asyncio.Event()
-        """Set by the first SIGTERM or SIGINT; a second one cancels the service."""
+        """Set when the drain begins: by the first SIGTERM or SIGINT, or by whoever may ask."""
+        self.hurried = asyncio.Event()
+        """Set by the second signal: whoever asked wants to wait no longer. A third one cancels
+        the service."""
+        self.hurry_limit: float | None = HURRY
+        """Seconds the service gets after the second signal before it is cancelled. None, for a
+        service that shortens its own drain: until the drain deadline."""
         self.drain_window: float | None = None
         """Seconds over which whoever asked for the drain wants it spread; None: as set."""
+        self.drain_deadline = 85.0
+        """Seconds from the beginning of the drain to the cancellation of the service."""
+        self.verbosity = Verbosity()
+        """How much this process logs."""
+        self.connections: Callable[[], Iterable[dict[str, Any]]] | None = None
+        """What `/debug/connections` shows, if the service has any. Nothing secret."""
         self.registry = registry if registry is not None else new_registry()
         self.metrics = ProcessMetrics(self.registry, component=name)
         self.health = Health(self.metrics, stopping=self.stopping)
 
+    def stop(self, by: str, *, window: float | None = None) -> bool:
+        """Begin the drain. `by` says in the log who asked.
+
+        Args:
+            window: seconds to spread it over, for a service that spreads it; None: as set.
+
+        Returns: False when it has begun before; nothing changes then.
+        """
+        if self.stopping.is_set():
+            return False
+        self.drain_window = window
+        if window is None:
+            log.info("stopping", by=by)
+        else:
+            log.info("stopping", by=by, window=window)
+        self.stopping.set()
+        return True
+
     @asynccontextmanager
-    async def bus(self) -> AsyncIterator[NatsBus]:
+    async def bus(self, *, decides_readiness: bool = True) -> AsyncIterator[NatsBus]:
         """A connected bus; drained and closed at exit.
 
-        Waits for NATS as long as it takes and says so every ten seconds.
+        Waits for NATS as long as it takes and says so every ten seconds. A connection that is
+        lost for `NATS_PATIENCE` seconds makes a service unready that only answers on the bus;
+        one with a door of its own (`decides_readiness=False`) stays, and says no by itself.
 
         Raises:
             Stopped: the process was asked to stop before NATS answered.
@@ -66,7 +104,12 @@ class Process:
         )
         try:
             await self._unless_stopped(bus.connect())
-            self.health.check("nats", lambda: None if bus.connected else "disconnected")
+            self.health.check(
+                "nats",
+                lambda: None if bus.connected else "disconnected",
+                affects_readiness=decides_readiness,
+                patience=NATS_PATIENCE,
+            )
             yield bus
             await bus.drain()
         finally:

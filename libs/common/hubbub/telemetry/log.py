@@ -34,8 +34,10 @@ __all__ = [
     "bind_contextvars",
     "clear_contextvars",
     "configure",
+    "get_level",
     "get_logger",
     "redacted",
+    "set_level",
 ]
 
 EventDict = MutableMapping[str, Any]
@@ -49,13 +51,23 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _REPEAT_PAUSE = 10.0  # seconds in which an identical warning is not written again
 _REPEAT_REMEMBERED = 256  # warnings
 
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class _Logger(structlog.make_filtering_bound_logger(logging.INFO)):  # type: ignore[misc]  # made at run time
+    """The class of all our loggers once they are configured.
+
+    Loggers are kept where they were first used, so a level is changed by changing this class;
+    a call below the level stays as cheap as an empty function.
+    """
+
 
 class LogSettings(Settings):
     """How a process logs."""
 
     model_config = SettingsConfigDict(env_prefix="HUBBUB_LOG_")
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Level = "info"
     """Least level that is written. `debug` is for developers: it writes a line per message."""
     format: Literal["auto", "json", "console"] = "auto"
     """`json`, `console` (colours, for people), or `auto`: console on a terminal, else JSON."""
@@ -77,7 +89,6 @@ def configure(settings: LogSettings, *, service: str, instance: str) -> None:
 
     Called once per process, before the first line is logged.
     """
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
     as_json = settings.format == "json" or (settings.format == "auto" and not _is_terminal())
     identity = {"service": service, "instance": instance, "version": version()}
     shared: list[Processor] = [
@@ -92,7 +103,7 @@ def configure(settings: LogSettings, *, service: str, instance: str) -> None:
     ]
     structlog.configure(
         processors=[*shared, *_rendering(as_json=as_json)],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=_Logger,
         logger_factory=(
             structlog.BytesLoggerFactory(cast(BinaryIO, _Patient(sys.stdout.buffer)))
             if as_json
@@ -100,7 +111,25 @@ def configure(settings: LogSettings, *, service: str, instance: str) -> None:
         ),
         cache_logger_on_first_use=True,
     )
-    _configure_libraries(shared, level=level, as_json=as_json)
+    _configure_libraries(shared, as_json=as_json)
+    set_level(settings.level)
+
+
+def set_level(level: Level) -> None:
+    """Write lines of `level` and above from now on; for a process whose logs are configured."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    for name, member in vars(structlog.make_filtering_bound_logger(number)).items():
+        if not name.startswith("__"):
+            setattr(_Logger, name, member)
+    # Libraries speak a lot on info; ours is the life-cycle that an operator reads.
+    library = max(number, logging.WARNING) if number > logging.DEBUG else logging.INFO
+    logging.getLogger().setLevel(library)
+
+
+def get_level() -> Level:
+    """The least level that is written now."""
+    number: int = _Logger.get_effective_level(None)
+    return cast(Level, logging.getLevelName(number).lower())
 
 
 def _rendering(*, as_json: bool) -> list[Processor]:
@@ -121,7 +150,7 @@ def _rendering(*, as_json: bool) -> list[Processor]:
     ]
 
 
-def _configure_libraries(shared: list[Processor], *, level: int, as_json: bool) -> None:
+def _configure_libraries(shared: list[Processor], *, as_json: bool) -> None:
     """Give what aiohttp, nats, pymongo and others log through `logging` the same form."""
     rendering = _rendering(as_json=as_json)
     if as_json:
@@ -135,8 +164,6 @@ def _configure_libraries(shared: list[Processor], *, level: int, as_json: bool) 
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Libraries speak a lot on info; ours is the life-cycle that an operator reads.
-    root.setLevel(max(level, logging.WARNING) if level > logging.DEBUG else logging.INFO)
     logging.captureWarnings(capture=True)
 
 
