@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check unit integration conformance e2e bench bench-full manifests format clean
+.PHONY: help install run test check unit integration conformance cluster-test e2e bench bench-full manifests format clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ e2e: $(INSTALLED) ## tests that start a whole Hubbub
 
 conformance: $(INSTALLED) ## tests with clients that nobody here wrote
 	$(BIN)/python -m pytest tests/conformance $(ARGS)
+
+cluster-test: $(INSTALLED) ## tests on the Kubernetes of KUBECONFIG, in a namespace of their own (see tests/cluster)
+	HUBBUB_CLUSTER_TESTS=1 $(BIN)/python -m pytest tests/cluster -v $(ARGS)
 
 bench: $(INSTALLED) ## measure everything in short, beside the targets (ARGS="--only bus")
 	$(BIN)/python -m benchmarks.run $(ARGS)

@@ -37,10 +37,10 @@ OpenMetrics. This page is written by `python docs/metrics_table.py` from the cod
   (routes, actions of services) the first ones that are used have series of their own, and the
   rest share `other`.
 * Levels are read at the moment of scraping. Counters of streamers are at most half a second old.
-* `hubbub_delivery_latency_seconds` follows one recipient of each event: `commit_to_hub` and
+* `hubbub_delivery_latency_seconds` follows one recipient of an event: `commit_to_hub` and
   `hub_to_streamer` are the event's way, `streamer_to_socket` lasts until the kernel has the frame
-  and `total` is all of it. Three clocks take part; what comes out negative counts as 0, and in
-  `hubbub_clock_skew_observations_total`.
+  and `total` is all of it. Above 200 events per second it is one event in sixteen. Three clocks
+  take part; what comes out negative counts as 0, and in `hubbub_clock_skew_observations_total`.
 * `hubbub_streamer_gaps_detected_total` counts holes in what arrived; each one ends as one of
   `hubbub_streamer_recoveries_total`: with `full` nothing was lost. `not_needed` is a suspicion
   without a hole. All other outcomes mean that clients were told to load anew.

@@ -353,6 +353,7 @@ class Connection(asyncio.Protocol):
             "session_closed",
             conn=self.connection_id,
             uid=user_id,
+            peer=self.peer.address,
             reason=self._cause,
             code=self._code,
             lasted_s=round(self._common.loop.time() - self._opened_at, 3),
@@ -570,7 +571,8 @@ class Connection(asyncio.Protocol):
             if now >= due:
                 self.close(1002, messages.PROTOCOL_ERROR)
             return due
-        if self._seen_at > self._pinged_at:
+        # The loop's clock stands still within one round, in which a near client's pong may come.
+        if self._seen_at >= self._pinged_at:
             due = self._seen_at + self._heartbeat
             if now < due:
                 return due

@@ -22,6 +22,7 @@ from hubbub.ddp.stream import args_of, stream_frame
 from hubbub.errors import BadRequest, HubbubError, NotAllowed, Timeout, Unauthenticated, Unavailable
 from hubbub.ids import UserId
 from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.sparing import Sparing
 from services.ddp_streamer.fanout import Fanout
 from services.ddp_streamer.identities import Identities
 from services.ddp_streamer.metrics import LoginOutcome, StreamerMetrics
@@ -31,6 +32,7 @@ from services.ddp_streamer.session import POLICY, Reply, Session
 from services.ddp_streamer.tasks import Tasks
 
 log = get_logger(__name__)
+_signed_in = Sparing(log, "signed_in")
 
 T = TypeVar("T")
 
@@ -67,7 +69,7 @@ class Logins:
         clock: Clock | None = None,
         recent: Recent | None = None,
     ) -> None:
-        self._recent = recent or Recent()
+        self._recent = Recent() if recent is None else recent
         self._account = account
         self._fanout = fanout
         self._routes = routes
@@ -94,6 +96,7 @@ class Logins:
             self._metrics.login(_variant(parameters), outcome)
             raise
         self._metrics.login(result.type, "ok")
+        _note(session, result.type)
         self._identities.remember(session)
         return Reply(_answer(result), lambda: self._presence.opened(session))
 
@@ -162,6 +165,7 @@ class Logins:
             return
         self._metrics.login("session", "ok" if entered else "refused")
         if entered:
+            _note(session, "session")
             self._presence.opened(session)
 
     async def _come_back(self, session: Session, offered: str) -> bool:
@@ -414,6 +418,11 @@ class Logins:
             if gone:
                 message["cleared"] = gone
             session.send(ejson.dumps(message))
+
+
+def _note(session: Session, method: str) -> None:
+    address = session.connection.peer.address
+    _signed_in(conn=session.public_id, uid=session.user_id, method=method, peer=address)
 
 
 def _answer(result: LoginResult) -> dict[str, Any]:

@@ -31,7 +31,7 @@ REPLAYED: Final = 1
 WILDCARD: Final = 2
 """It came for those who follow all public rooms, not by the room's own audience."""
 
-_FROM_LOG: Final = "Nats-Subject"
+_FROM_LOG: Final = "Nats-Num-Pending"
 """A header that only an answer of the log has."""
 
 
@@ -117,9 +117,6 @@ class Recent:
         self._listened: deque[Listened] = deque(maxlen=limit)
         self._presences: deque[Presence] = deque(maxlen=limit)
         self._turns: deque[Turn] = deque(maxlen=limit)
-
-    def __len__(self) -> int:
-        return len(self._passings)
 
     # --- taking note --------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ class Router:
         recent: Recent | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
-        self._recent = recent or Recent()
+        self._recent = Recent() if recent is None else recent
         self._tracer = tracer_of(tracer_provider)
         self._requests = 0  # methods called so far
         self._services = services

@@ -577,6 +577,7 @@ class Session:
         """There is no such subscription: from now on an earlier one of that id is none either."""
         before = self.subscriptions.pop(sub_id, None)
         if before is not None:
+            before.refused = True
             self._handlers.ended(self, before)
         self._note_refusal("sub", error)
         self.send(messages.nosub(sub_id, error))
@@ -596,7 +597,7 @@ def _unexpected(name: str, error: Exception) -> Internal:
     """What nobody foresaw: the client learns an id, the log the rest."""
     error_id = random_id()
     if isinstance(error, TimeoutError):
-        log.warning("call_took_too_long", name=name, error_id=error_id)
+        log.warning("call_took_too_long", method=name, error_id=error_id)
     else:
-        log.error("call_failed", name=name, error_id=error_id, exc_info=error)
+        log.error("call_failed", method=name, error_id=error_id, exc_info=error)
     return Internal(error_id=error_id)

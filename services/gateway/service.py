@@ -26,6 +26,7 @@ from hubbub.mongo import Database
 from hubbub.runtime import Process
 from hubbub.settings import SiteSettings, load
 from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.tracing import TracingSettings
 from services.gateway.files.shelves import Shelves, kept
 from services.gateway.http import HttpServer
 from services.gateway.landing import health, landing_page
@@ -123,10 +124,10 @@ async def serving(
             workspace,
             metrics,
             settings,
-            _explainer(bus),
             shelves,
+            explainer=_explainer(bus),
         )
-        application = Application(everything(), door, limit)
+        application = Application(everything(), door, limit, tracing=load(TracingSettings))
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             if request.path == "/" and request.method in ("GET", "HEAD"):

@@ -51,7 +51,7 @@ class Chores:
                     heed_cancellation()
                     await self._do(chore, self._clock.monotonic() + _LEASE / 2)
             except (Unreachable, HubbubError, NotStored, OutcomeUnknown) as error:
-                log.warning("chores_interrupted", error=type(error).__name__)
+                log.warning("chores_interrupted", err_type=type(error).__name__)
 
     async def attend(self, chore_ids: Sequence[str], within: float) -> None:
         """Do these chores now; what is not done in `within` seconds is done later.
@@ -65,7 +65,7 @@ class Chores:
                 if chore is not None:
                     await self._do(chore, until)
             except (Unreachable, HubbubError, NotStored, OutcomeUnknown) as error:
-                log.warning("chore_put_off", error=type(error).__name__)
+                log.warning("chore_put_off", err_type=type(error).__name__)
 
     async def _do(self, chore: Mapping[str, Any], until: float) -> None:
         """Work on a chore until it is done or `until`, monotonic, has passed."""

@@ -185,7 +185,7 @@ class Effects:
 
     async def _after_failure(self, room_id: str, room: _Room, error: Exception) -> None:
         self._metrics.failed.inc()
-        log.warning("effects_failed", error=type(error).__name__, attempt=room.failures + 1)
+        log.warning("effects_failed", err_type=type(error).__name__, attempt=room.failures + 1)
         heed_cancellation()
         room.failures += 1
         if room.failures >= _ATTEMPTS:
@@ -266,7 +266,7 @@ class Effects:
             try:
                 await self._settle(older_than=self._settings.settle_interval)
             except Unreachable as error:
-                log.warning("settle_failed", error=type(error).__name__)
+                log.warning("settle_failed", err_type=type(error).__name__)
 
     async def _settle(self, *, older_than: float) -> None:
         """Note how far quiet rooms are; busy ones note it with their next batch."""
@@ -289,6 +289,6 @@ class Effects:
             try:
                 await self.repair()
             except Unreachable as error:
-                log.warning("repair_failed", error=type(error).__name__)
+                log.warning("repair_failed", err_type=type(error).__name__)
             heed_cancellation()
             await self._clock.sleep(self._settings.repair_interval)

@@ -52,7 +52,7 @@ class Statistics:
             try:
                 await self._keep_todays()
             except (Unreachable, HubbubError) as error:
-                log.warning("statistics_not_kept", error=type(error).__name__)
+                log.warning("statistics_not_kept", err_type=type(error).__name__)
             heed_cancellation()  # the write above may have swallowed one, and the rest is long
             # Not all processes at the same moment.
             await self._desk.clock.sleep(LOOK_INTERVAL * random.uniform(0.8, 1.0))  # noqa: S311

@@ -61,4 +61,4 @@ class NatsWhisper:
         try:
             await self._client.publish(subject, frame, headers=headers)
         except (NatsError, Unavailable) as error:
-            log.debug("whisper_lost", error=type(error).__name__)
+            log.debug("whisper_lost", err_type=type(error).__name__)

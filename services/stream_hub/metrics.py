@@ -75,6 +75,8 @@ class HubMetrics:
             ["shard", "reason"],
             registry=registry,
         )
+        for reason in ("acquire", "renew", "expired"):  # so that the first one is an increase
+            self.lease_failures.labels(SHARD, reason)
         self.changes = Counter(
             "hubbub_hub_changes",
             "Changes of the database that were read.",
@@ -126,6 +128,8 @@ class HubMetrics:
             ["outcome"],
             registry=registry,
         )
+        for outcome in ("token", "start_after", "lost"):
+            self.resumes.labels(outcome)
         self.poison = Counter(
             "hubbub_hub_poison",
             "Changes that could not be read and were passed over. Look at each one.",

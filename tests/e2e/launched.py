@@ -90,6 +90,7 @@ async def launched(
     port: int,
     data: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
 ) -> AsyncIterator[Launched]:
     """Start a Hubbub; whatever of it is still there at the end is killed."""
     mark = random_id()
@@ -97,7 +98,7 @@ async def launched(
     with output.open("wb") as written:
         process = await asyncio.create_subprocess_exec(
             *command,
-            cwd=ROOT,
+            cwd=cwd,
             env={**os.environ, **(environment or {}), MARK: mark},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=written,

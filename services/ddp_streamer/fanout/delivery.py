@@ -43,6 +43,7 @@ from services.ddp_streamer.fanout.private_settings import PRIVATE_SETTINGS, Priv
 from services.ddp_streamer.fanout.queue import WorkQueue
 from services.ddp_streamer.fanout.recipients import Listening, Recipient, Topic
 from services.ddp_streamer.fanout.rooms_changed import RoomsChanged, send_to
+from services.ddp_streamer.fanout.sampling import Sampling
 from services.ddp_streamer.fanout.spans import FanoutSpan
 from services.ddp_streamer.fanout.topics import Topics
 from services.ddp_streamer.frames import SharedFrame
@@ -135,7 +136,7 @@ class Fanout:
         recent: Recent | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
-        self._recent = recent or Recent()
+        self._recent = Recent() if recent is None else recent
         self._tracer = tracer_of(tracer_provider)
         self._messaging = messaging
         self._rights = rights
@@ -166,6 +167,7 @@ class Fanout:
         self._legacy_user_status = legacy_user_status
         self._consequences: Consequences | None = None
         self.memberships: Memberships
+        self._sampling = Sampling()
         self._turn = 0  # of the recipients of an event, which one is timed
 
     def connect(self, audiences: Following, consequences: Consequences) -> None:
@@ -255,10 +257,11 @@ class Fanout:
         span = None
         if self._tracer is not None and Header.TRACE_PARENT in event.headers:
             span = FanoutSpan(self._tracer, event, self.topics)
+        timed = event if self._sampling.takes(begun) else None
         count = 0
         if self.topics.listeners((event.stream, event.key)):
             topic = (event.stream, event.key)
-            count = yield from self._spread(SharedFrame(event.payload), topic, event=event)
+            count = yield from self._spread(SharedFrame(event.payload), topic, timed=timed)
             if span is not None:
                 span.spread(count)
         if event.stream == "room-messages":
@@ -267,16 +270,19 @@ class Fanout:
                 if not person.my_messages:
                     continue
                 frame = frame or my_message(event, participant=True)
-                if not count:
-                    self._time(next(iter(person.my_messages)), event)
-                count += self._to_person(person, frame)
+                recipient, sent = next(iter(person.my_messages)), self._to_person(person, frame)
+                if timed is not None and sent and not count:
+                    self._time(recipient, timed)
+                count += sent
                 yield
             self._recent.passed(event, step, at, count)
         elif event.stream == "notify-user" and event.key.endswith("/userData"):
             user_id = user_of(event.audience)
             if user_id is not None:
                 self._told().user_data_changed(user_id, event.payload)
-        self._measure(event, count, begun)
+        self._count(count)
+        if timed is not None and count:
+            self._measure(timed, begun)
         if span is not None:
             span.end(count)
 
@@ -310,15 +316,18 @@ class Fanout:
         topic: Topic,
         *,
         origin: str | None = None,
-        event: Event | None = None,
+        timed: Event | None = None,
     ) -> Generator[None, None, int]:
         """Queue `frame` to the listeners of `topic`, but not to the connection `origin`.
 
-        One of them is timed, if it is known which `event` this is. Returns: how many got it.
+        Args:
+            timed: the event, if it is to be measured how long it takes to one of them.
+
+        Returns: how many got it.
         """
         listeners = self.topics.listeners(topic)
         recipients = tuple(listeners)
-        timed = self._next_timed(len(recipients)) if event is not None else -1
+        slice_timed = -1 if timed is None else self._next_timed(len(recipients))
         paused = False
         sent = 0
         for index, recipient in enumerate(recipients):
@@ -329,15 +338,16 @@ class Fanout:
             if origin is not None and recipient.connection_id == origin:
                 self._tally.filtered["self"] += 1
                 continue
-            sent += recipient.send_shared(frame)
+            if recipient.send_shared(frame):
+                sent += 1
             if index & _BETWEEN_PAUSES == _BETWEEN_PAUSES:
-                if index >> _SLICE == timed and event is not None:
-                    self._time(recipient, event)
+                if index >> _SLICE == slice_timed and timed is not None:
+                    self._time(recipient, timed)
                 paused = True
                 yield
                 listeners = self.topics.listeners(topic)
-        if len(recipients) >> _SLICE == timed and event is not None:
-            self._time(recipients[-1], event)
+        if len(recipients) >> _SLICE == slice_timed and timed is not None:
+            self._time(recipients[-1], timed)
         self._tally.delivered[topic[0]] += sent
         return sent
 
@@ -436,10 +446,7 @@ class Fanout:
         if not recipients:
             self._tally.filtered["unsubscribed"] += 1
 
-    def _measure(self, event: Event, count: int, begun: float) -> None:
-        self._count(count)
-        if not count:
-            return
+    def _measure(self, event: Event, begun: float) -> None:
         self._metrics.fanout_duration.observe(time.perf_counter() - begun)
         committed, published = event.committed, event.published
         if committed is not None and published is not None:

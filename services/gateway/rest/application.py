@@ -6,17 +6,21 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from aiohttp import web
+from opentelemetry.trace import SpanKind, Status, StatusCode, TracerProvider
 
 from hubbub.bus import call_context
 from hubbub.contracts.account import Identity
+from hubbub.contracts.tracing import valid_parent
 from hubbub.errors import BadRequest, HubbubError, Internal, RateLimited, Unauthenticated
-from hubbub.telemetry.log import get_logger
+from hubbub.telemetry.log import bind_contextvars, clear_contextvars, get_logger
 from hubbub.telemetry.sparing import Sparing
+from hubbub.telemetry.tracing import Doorstep, TracingSettings, spanning, tracer_of
 from services.gateway.rest import answers, forms
 from services.gateway.rest.answers import Answer
 from services.gateway.rest.call import Call, Door
@@ -30,6 +34,7 @@ from services.gateway.rest.transport import BadTransport, address_of, read_body,
 log = get_logger(__name__)
 _refused = Sparing(log, "refused")
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONGEST_AGENT: Final = 200  # characters of what a client calls itself
@@ -45,12 +50,24 @@ class _Seen:
     route: str = UNKNOWN_ROUTE
     cors: Cors = field(default_factory=lambda: Cors(""))
     limit_headers: Mapping[str, str] | None = None
+    trace_parent: str | None = None
+    status: int = 0
 
 
 class Application:
     """Answers every request under `/api/`. It never raises and always answers with JSON."""
 
-    def __init__(self, table: Table, door: Door, limit: RateLimit | None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        door: Door,
+        limit: RateLimit | None,
+        *,
+        tracing: TracingSettings | None = None,
+        tracer_provider: TracerProvider | None = None,
+    ) -> None:
+        self._tracer = tracer_of(tracer_provider)
+        self._doorstep = Doorstep(tracing or TracingSettings())
         self._table = table
         self._door = door
         self._settings = door.settings
@@ -61,13 +78,45 @@ class Application:
         began = time.perf_counter()
         request_id = _request_id(request)
         seen = _Seen(request_id)
-        with self._door.metrics.inflight.track_inprogress(), call_context(request_id=request_id):
+        clear_contextvars()  # one connection carries many requests
+        bind_contextvars(req=request_id)
+        with (
+            self._door.metrics.inflight.track_inprogress(),
+            self._traced(request, seen),
+            call_context(request_id=request_id, trace_parent=seen.trace_parent),
+        ):
             answer = await self._answer(request, request_id, seen)
             response = self._written(request, answer, request_id, seen)
+            seen.status = response.status
         self._door.metrics.answered(
             seen.route, request.method, response.status, time.perf_counter() - began
         )
         return response
+
+    @contextmanager
+    def _traced(self, request: web.BaseRequest, seen: _Seen) -> Iterator[None]:
+        """A span around the request, in its client's trace. Without spans of our own that trace
+        is handed on as it came."""
+        if self._tracer is None:
+            seen.trace_parent = valid_parent(request.headers.get("traceparent"))
+            yield
+            return
+        method = request.method if request.method in _METHODS else "HTTP"
+        with spanning(
+            self._tracer,
+            method,
+            SpanKind.SERVER,
+            attributes={"http.request.method": method, "hubbub.request": seen.request_id},
+            context=self._doorstep.context(request.headers),
+        ) as span:
+            yield
+            if span.is_recording():
+                span.update_name(f"{method} {seen.route}")
+                span.set_attributes(
+                    {"http.route": seen.route, "http.response.status_code": seen.status}
+                )
+                if seen.status >= 500:
+                    span.set_status(Status(StatusCode.ERROR))
 
     async def _answer(
         self, request: web.BaseRequest, request_id: str, seen: _Seen
@@ -80,19 +129,17 @@ class Application:
             _refused(route=seen.route, req=request_id, reason=error.code)
             return answers.unreadable(error.status, error.reason, error.code)
         except TimeoutError:
-            log.warning("request_timed_out", route=seen.route, request_id=request_id)
+            log.warning("request_timed_out", route=seen.route, req=request_id)
             return answers.unavailable()
         except HubbubError as error:
             if isinstance(error, Internal):
-                log.warning(
-                    "service_failed", route=seen.route, request_id=request_id, id=error.error_id
-                )
+                log.warning("service_failed", route=seen.route, req=request_id, id=error.error_id)
             else:
                 _refused(route=seen.route, req=request_id, reason=str(error.code))
             return answers.refusal(error)
         except Exception:
             # A defect of ours: the log has it all, the client a number to ask with.
-            log.exception("request_failed", route=seen.route, request_id=request_id)
+            log.exception("request_failed", route=seen.route, req=request_id)
             return answers.failure()
 
     async def _endpoint_answer(
@@ -231,7 +278,7 @@ class Application:
         try:
             body = b"" if answer.body is None else answer.encoded()
         except (TypeError, ValueError):
-            log.exception("answer_not_encodable", route=seen.route, request_id=request_id)
+            log.exception("answer_not_encodable", route=seen.route, req=request_id)
             answer = answers.failure()
             body = answer.encoded()
         response = web.Response(

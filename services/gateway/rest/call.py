@@ -32,10 +32,10 @@ class Door:
     workspace: Workspace
     metrics: GatewayMetrics
     settings: GatewaySettings
-    explainer: Explainer | None = None
-    """Asks everybody about one message; None: nobody can be found on this bus."""
     shelves: Shelves | None = None
     """Files and pictures; None: this gateway has no database to keep them in."""
+    explainer: Explainer | None = None
+    """Asks everybody about one message; None: nobody can be found on this bus."""
 
 
 @dataclass(frozen=True, slots=True)

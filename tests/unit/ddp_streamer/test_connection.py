@@ -303,6 +303,19 @@ def test_any_frame_is_a_sign_of_life(sign: bytes) -> None:
     assert not client.connection.closed
 
 
+def test_a_pong_counts_that_comes_at_the_moment_of_the_ping() -> None:
+    """The clock of an event loop stands still within a round, and a client may be near."""
+    client = Client(StreamerSettings(anonymous_timeout=0))
+    pings = 0
+    for _ in range(400):
+        client.advance(0.5)
+        if client.texts():
+            pings += 1
+            client.text(b'{"msg":"pong"}')
+    assert pings >= 5
+    assert not client.connection.closed
+
+
 def test_pings_are_spread() -> None:
     first = Client(StreamerSettings(anonymous_timeout=0, max_anonymous_per_address=0))
     clients = [first] + [Client(beside=first) for _ in range(60)]

@@ -16,6 +16,7 @@ from hubbub.ddp.stream import stream_frame
 from services.ddp_streamer.audiences import Event
 from services.ddp_streamer.closing import ResyncCloser
 from services.ddp_streamer.fanout import Fanout
+from services.ddp_streamer.fanout.sampling import Sampling
 from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.metrics import STAGES, StreamerMetrics
 from services.ddp_streamer.outbox import MAX_STUCK
@@ -93,6 +94,28 @@ async def test_one_recipient_of_each_event_is_timed(counted: Counted, sockets: i
     assert counted.value("streamer_events_received_total", stream="room-messages") == 5
     delivered = counted.value("streamer_deliveries_by_stream_total", stream="room-messages")
     assert delivered == 5 * sockets
+
+
+def test_of_many_events_one_in_sixteen_is_timed() -> None:
+    """Of few all of them; the second before decides."""
+    sampling, now = Sampling(), 1_000.0
+
+    def second(events: int) -> int:
+        nonlocal now
+        taken = 0
+        for _ in range(events):
+            now += 1.0 / events
+            taken += sampling.takes(now)
+        return taken
+
+    assert second(50) == 50
+    assert second(50) == 50
+    second(3_200)
+    second(3_200)  # periods do not begin with ours
+    assert 195 <= second(3_200) <= 205
+    second(50)
+    second(50)
+    assert second(50) == 50
 
 
 async def test_each_stage_says_its_own_part(counted: Counted) -> None:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Span, get_current_span
 
 from hubbub.clock import SystemClock
 from hubbub.contracts.messages import InvalidMessageId
@@ -287,3 +291,49 @@ async def test_closing_does_not_wait_for_ever(funnel: Funnel, committer: FakeCom
     answers = await asyncio.gather(*sends, return_exceptions=True)
     outcomes = [one.details["outcome"] for one in answers if isinstance(one, Unavailable)]
     assert outcomes == ["unknown"] * 8 + ["not-stored"] * 2
+
+
+async def test_a_batch_is_a_span_of_its_first_traced_send(committer: FakeCommitter) -> None:
+    """Linked to the other traced ones; each turn works in the trace of who asked for it."""
+    spans, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    tracer = provider.get_tracer("test")
+    funnel = Funnel(
+        committer,
+        lambda *_: None,
+        clock=SystemClock(),
+        metrics=FunnelMetrics(None),
+        tracer_provider=provider,
+    )
+    asked: list[Span] = []
+
+    async def send(number: int) -> None:
+        with tracer.start_as_current_span(f"send {number}") as span:
+            asked.append(span)
+            await funnel.send("r", _draft(f"m{number}"))
+
+    async def turn() -> None:
+        async def work() -> int:
+            return get_current_span().get_span_context().span_id
+
+        with tracer.start_as_current_span("turn") as span:
+            assert await funnel.turn("r", work) == span.get_span_context().span_id
+
+    committer.free.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(funnel.send("r", _draft("untraced")))
+        await eventually(lambda: committer.running == 1)
+        for number in range(2):
+            tasks.create_task(send(number))
+        tasks.create_task(turn())
+        await eventually(lambda: len(asked) == 2)
+        committer.free.set()
+
+    commits = [span for span in spans.get_finished_spans() if span.name == "funnel commit"]
+    lone, shared = commits
+    first, second = (span.get_span_context().span_id for span in asked)
+    assert lone.parent is None
+    assert shared.parent is not None
+    assert shared.parent.span_id == first
+    assert [link.context.span_id for link in shared.links] == [second]
+    assert shared.attributes == {"hubbub.batch": 2}

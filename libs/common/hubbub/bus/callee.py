@@ -254,6 +254,7 @@ class Callee:
                 method=endpoint.codec.label,
                 error_id=error_id,
                 err_type=type(error).__name__,
+                **_trace_of(head),
             )
         finally:
             del self._running[call]
@@ -293,6 +294,7 @@ class Callee:
                 outcome=outcome,
                 dur_ms=round(seconds * 1000),
                 caller=call.head.caller,
+                **_trace_of(call.head),
             )
 
     def _send(self, reply: bytes, body: bytes | Plain) -> None:
@@ -302,3 +304,9 @@ class Callee:
             self._answer(reply, body)
         except Unavailable as error:  # the connection is away and its buffer full
             log.warning("answer_lost", service=self.service, reason=error.reason)
+
+
+def _trace_of(head: CallHead) -> dict[str, str]:
+    """The caller's trace, for a line written when the span of the work has ended."""
+    parts = (head.trace_parent or "").split("-")
+    return {"trace_id": parts[1], "span_id": parts[2]} if len(parts) == 4 else {}

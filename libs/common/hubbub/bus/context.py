@@ -53,12 +53,14 @@ def call_context(
     user_id: str | None = None,
     origin: str | None = None,
     deadline: float | None = None,
+    trace_parent: str | None = None,
 ) -> Iterator[CallContext]:
     """Say whose request the calls inside the block belong to.
 
     Args:
         deadline: moment of the bus's monotonic clock after which nobody waits any more; every
             call inside ends before it.
+        trace_parent: the trace that the request came with, to hand it on.
 
     What is not given is kept from the surrounding context.
     """
@@ -69,6 +71,7 @@ def call_context(
         user_id=outer.user_id if user_id is None else user_id,
         origin=outer.origin if origin is None else origin,
         deadline=outer.deadline if deadline is None else deadline,
+        trace_parent=outer.trace_parent if trace_parent is None else trace_parent,
     )
     token = _current.set(inner)
     try:

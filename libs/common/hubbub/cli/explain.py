@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import secrets
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+
+import structlog
 
 from hubbub.bus import BusSettings, NatsBus
 from hubbub.bus.discovery import instances
@@ -37,6 +41,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(chosen: argparse.Namespace) -> int:
+    # Standard output is for the answer.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     findings = asyncio.run(_explain(chosen.user, chosen.message))
     if chosen.json:
         print(output.as_json(as_document(findings)))

@@ -12,7 +12,7 @@ from hubbub.contracts.base import Contract
 from hubbub.contracts.explain import HubRecall, StreamerRecall
 from hubbub.contracts.messages import MessageNotFound
 from hubbub.contracts.messaging import Messaging
-from hubbub.doors.explanation import MESSAGES, Access, AskedHub, AskedStreamer, Findings
+from hubbub.doors.explanation import Access, AskedHub, AskedStreamer, Findings
 from hubbub.errors import Timeout, Unavailable
 from hubbub.ids import RoomId, UserId
 

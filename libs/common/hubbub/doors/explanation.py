@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from pydantic import Field
 from pydantic.alias_generators import to_camel
 
 from hubbub.contracts.documents import Frozen
@@ -54,7 +55,7 @@ class Findings(Frozen):
     access: Access
     hubs: list[AskedHub]
     streamers: list[AskedStreamer]
-    silent: list[str] = []
+    silent: list[str] = Field(default_factory=list)
     """Instances that were there and did not answer."""
 
     @property
@@ -63,7 +64,10 @@ class Findings(Frozen):
         found = [
             event for hub in self.hubs for event in hub.memory.events if event.stream == MESSAGES
         ]
-        return min(found, key=lambda event: event.sequence, default=None)
+        first = min((event.committed for event in found), default=0)
+        # When two hubs believed that they lead, the one of the later epoch is right.
+        same = [event for event in found if event.committed == first]
+        return max(same, key=lambda event: event.epoch, default=None)
 
     @property
     def was_member(self) -> bool:

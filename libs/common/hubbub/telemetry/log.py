@@ -3,21 +3,28 @@
     log = get_logger(__name__)
     log.info("session_closed", code=1001, frames=412)
 
-The event is a constant in snake_case; everything variable is a key. Secrets do not get out:
-values of telling keys are masked, and credentials inside URLs are cut.
+The event is a constant in snake_case; everything variable is a key:
+
+    req                the request, from the door through all services
+    conn uid rid mid   connection, user, room, message: ids, never names or texts
+    method stream route outcome dur_ms   what was done, at its end
+    err err_type       what went wrong; beside them stands `exception` for defects
+    peer               a client's address, of which the network is shown
+    reason             why something was refused, dropped or filtered: a word of the metrics
+
+Secrets do not get out: values of telling keys are masked, credentials inside URLs are cut, and
+what libraries quote of data in their errors is left out.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-import re
+import socket
 import sys
-import time
-from collections import OrderedDict
 from collections.abc import MutableMapping
 from contextlib import suppress
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, TextIO, cast
 
 import orjson
 import structlog
@@ -27,6 +34,8 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
 from hubbub.settings import Settings
+from hubbub.telemetry.collapse import Collapse
+from hubbub.telemetry.redaction import Redaction, name_error, network_of, redacted, traceback
 from hubbub.telemetry.version import version
 
 __all__ = [
@@ -36,20 +45,12 @@ __all__ = [
     "configure",
     "get_level",
     "get_logger",
+    "network_of",
     "redacted",
     "set_level",
 ]
 
 EventDict = MutableMapping[str, Any]
-
-_SECRET_KEYS = re.compile(
-    r"(^|_)(password|passwd|token|resume|authorization|cookie|digest|secret|credentials?|text)s?$"
-    r"|^x[-_]auth[-_]token$"
-)
-_MASK = "***"
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_REPEAT_PAUSE = 10.0  # seconds in which an identical warning is not written again
-_REPEAT_REMEMBERED = 256  # warnings
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -71,6 +72,10 @@ class LogSettings(Settings):
     """Least level that is written. `debug` is for developers: it writes a line per message."""
     format: Literal["auto", "json", "console"] = "auto"
     """`json`, `console` (colours, for people), or `auto`: console on a terminal, else JSON."""
+    full_ip: bool = False
+    """Write addresses of clients whole. Otherwise their network: /24, of IPv6 /48."""
+    content: bool = False
+    """Write texts of messages where a line has one. For development only."""
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -79,26 +84,27 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return logger
 
 
-def redacted(text: str) -> str:
-    """`text` without the user names and passwords that URLs in it carry."""
-    return _CREDENTIALS.sub(f"{_MASK}@", text)
-
-
 def configure(settings: LogSettings, *, service: str, instance: str) -> None:
     """Send this process's logs, and those of its libraries, to standard output.
 
     Called once per process, before the first line is logged.
     """
     as_json = settings.format == "json" or (settings.format == "auto" and not _is_terminal())
-    identity = {"service": service, "instance": instance, "version": version()}
+    identity = {
+        "service": service,
+        "instance": instance,
+        "version": version(),
+        "pod": socket.gethostname(),
+    }
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         _name_logger,
         _Identity(identity) if as_json else _unchanged,
         _add_trace,
-        _redact,
-        _Collapse(),
+        name_error,
+        Redaction(content=settings.content, full_ip=settings.full_ip),
+        Collapse(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
     ]
     structlog.configure(
@@ -143,9 +149,7 @@ def _rendering(*, as_json: bool) -> list[Processor]:
     return [
         structlog.processors.EventRenamer("msg"),
         # Local variables hold passwords and messages: a traceback shows none of them.
-        structlog.processors.ExceptionRenderer(
-            structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-        ),
+        structlog.processors.ExceptionRenderer(traceback),
         structlog.processors.JSONRenderer(serializer=_json),
     ]
 
@@ -155,7 +159,7 @@ def _configure_libraries(shared: list[Processor], *, as_json: bool) -> None:
     rendering = _rendering(as_json=as_json)
     if as_json:
         rendering = [*rendering[:-1], structlog.processors.JSONRenderer(serializer=_json_text)]
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Output(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -165,6 +169,19 @@ def _configure_libraries(shared: list[Processor], *, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     logging.captureWarnings(capture=True)
+
+
+class _Output(logging.StreamHandler[TextIO]):
+    """Writes what libraries log; a line that is held back is no error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except structlog.DropEvent:
+            return
+        with suppress(BrokenPipeError):
+            self.stream.write(line + self.terminator)
+            self.flush()
 
 
 def _is_terminal() -> bool:
@@ -233,37 +250,3 @@ def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event["trace_id"] = trace.format_trace_id(context.trace_id)
         event["span_id"] = trace.format_span_id(context.span_id)
     return event
-
-
-def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    for key, value in event.items():
-        if _SECRET_KEYS.search(key):
-            event[key] = _MASK
-        elif isinstance(value, str) and "://" in value:
-            event[key] = redacted(value)
-    return event
-
-
-class _Collapse:
-    """Writes identical warnings once per ten seconds, and then how many there were."""
-
-    def __init__(self) -> None:
-        # what identifies a warning → [when it was written (monotonic), times held back since]
-        self._seen: OrderedDict[str, list[float]] = OrderedDict()
-
-    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        if event.get("level") != "warning":
-            return event
-        identity = repr(sorted((key, repr(value)) for key, value in event.items()))
-        now = time.monotonic()
-        entry = self._seen.get(identity)
-        if entry is not None and now - entry[0] < _REPEAT_PAUSE:
-            entry[1] += 1
-            raise structlog.DropEvent
-        if entry is not None and entry[1]:
-            event["repeated"] = int(entry[1])
-        self._seen[identity] = [now, 0]
-        self._seen.move_to_end(identity)
-        if len(self._seen) > _REPEAT_REMEMBERED:
-            self._seen.popitem(last=False)
-        return event
