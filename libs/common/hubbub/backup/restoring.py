@@ -17,6 +17,7 @@ from hubbub.backup.archive import Archive, verify
 from hubbub.backup.manifest import LEFT_OUT, BackupFailed, Copied, Manifest
 from hubbub.ids import random_id
 from hubbub.mongo import Client, Database
+from hubbub.tasks import heed_cancellation
 
 LEASES: Final = "hubbub_leases"
 HUB: Final = "stream-hub"
@@ -89,6 +90,7 @@ async def _fill(database: Database, archive: Archive, tell: Tell) -> None:
         if copied.kind == "collection":
             documents = archive.documents(copied)
             while batch := await asyncio.to_thread(_batch, documents):
+                heed_cancellation()
                 await _insert(database, copied.name, batch)
             # Ahead of the indexes: one of them may be there to remove what is old.
             await _compare_documents(database, copied)

@@ -30,6 +30,7 @@ from hubbub.backup.manifest import (
     Shape,
 )
 from hubbub.mongo import Client, Database
+from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.version import version
 
 TRIES: Final = 5
@@ -121,5 +122,6 @@ async def _collection(
     with writer.collection(shape) as member:
         if shape.kind == "collection":
             async for batch in database[shape.name].find_raw_batches(session=session):
+                heed_cancellation()
                 await asyncio.to_thread(member.add, cast(bytes, batch))
         return member.copied

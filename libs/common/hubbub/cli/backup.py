@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import signal
 import sys
 import time
@@ -44,6 +45,8 @@ from hubbub.local.settings import LocalSettings
 from hubbub.mongo import Client, Database
 from hubbub.settings import load
 
+_ENOUGH = re.compile(r" \(configured timeouts|, full error:|, Timeout:")
+"""Where the driver's errors become of use to its makers only."""
 _PATIENCE = 3600.0  # seconds for one answer: indexes of large collections are made in one call
 
 Work = Callable[[Client, Database], Awaitable[Manifest]]
@@ -121,8 +124,7 @@ def _with_database(data: Path | None, work: Work, *, new: bool = False) -> Manif
     except mongo.UnusableDatabase as error:
         raise Failure(str(error)) from None
     except mongo.Unreachable as error:
-        reason = str(error).partition(", full error")[0]
-        raise Failure(f"MongoDB: {reason}") from None
+        raise Failure(f"MongoDB: {_ENOUGH.split(str(error))[0]}") from None
 
 
 @asynccontextmanager
