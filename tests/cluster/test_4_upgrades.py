@@ -40,7 +40,9 @@ async def test_to_another_image(
     assert {pod.uid for pod in before} & {pod.uid for pod in after} == set()
     assert {pod.image.rpartition(":")[2] for pod in after} == {target.next_image.rpartition(":")[2]}
     _nobody_noticed(verdict, drains)
-    report.figure("hubbub_streamer_drain_forced_total over the upgrade", f"{drains.forced}")
+    report.figure(
+        "clients cut at the end of a drain, by the logs of the upgrade", f"{drains.forced}"
+    )
 
 
 async def test_and_back(

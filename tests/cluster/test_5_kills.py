@@ -51,15 +51,17 @@ async def test_kill_9_in_the_container(
     _nothing_is_lost(verdict)
 
 
-@pytest.mark.parametrize("component", KILLED)
+@pytest.mark.parametrize("component", [*KILLED, "nats"])
 async def test_delete_by_force(
     release: Release, doors: Doors, people: Sequence[User], report: Report, component: str
 ) -> None:
-    """`kubectl delete pod --grace-period=0 --force` of one of two."""
+    """`kubectl delete pod --grace-period=0 --force` of one of two. With the only NATS its event log
+    goes too: clients are told to load anew."""
     await release.scaled(2)
     async with load(doors, people) as talk:
         await talk.lasts(LINGER)
         victim = await _victim(release, component)
+        count = len(await release.pods(component))
         await release.kill([victim])
         await talk.goes_on()
         await release.is_ready()
@@ -68,7 +70,7 @@ async def test_delete_by_force(
     report.verdicts.append(verdict)
 
     pods = await release.pods(component)
-    assert len(pods) == 2
+    assert len(pods) == count
     assert victim.uid not in {pod.uid for pod in pods}
     _nothing_is_lost(verdict)
 
