@@ -8,20 +8,29 @@ ONLINE = """sum(max by (namespace, app_kubernetes_io_instance, status) (
     hubbub_presence_users{status!="offline",@}))"""
 """Users; every replica of presence counts all of them."""
 
+NONE = " or vector(0)"
+"""Behind what has no series while all is well, so that an empty panel means a fault."""
+
 OURS = "and on (namespace, pod) hubbub_build_info{@}"
 """Keeps what is of Hubbub's processes, of metrics that others have as well."""
 
 
-def per_second(metric: str, by: str = "", *, only: str = "", legend: str = "") -> Query:
+def per_second(
+    metric: str, by: str = "", *, only: str = "", legend: str = "", rare: bool = False
+) -> Query:
     """How fast a counter grows, summed by labels.
 
     Args:
         only: matchers, as `outcome="ok"`.
+        rare: it may never have happened; then there is a zero, and not nothing.
     """
     matchers = f"{only},@" if only else "@"
     group = f" by ({by})" if by else ""
     named = legend or " ".join(f"{{{{{label}}}}}" for label in by.split(", ") if label)
-    return Query(f"sum{group} (rate({metric}{{{matchers}}}[$__rate_interval]))", named or "all")
+    zero = NONE if rare else ""
+    return Query(
+        f"sum{group} (rate({metric}{{{matchers}}}[$__rate_interval])){zero}", named or "all"
+    )
 
 
 def percentile(

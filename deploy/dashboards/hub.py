@@ -120,8 +120,12 @@ _BUS = Row(
         ),
         graph(
             "Durable events that failed",
-            per_second("hubbub_bus_redeliveries_total", "name", legend="again: {{name}}"),
-            per_second("hubbub_bus_dead_letters_total", "name", legend="given up: {{name}}"),
+            per_second(
+                "hubbub_bus_redeliveries_total", "name", legend="again: {{name}}", rare=True
+            ),
+            per_second(
+                "hubbub_bus_dead_letters_total", "name", legend="given up: {{name}}", rare=True
+            ),
             unit="cps",
         ),
     ],

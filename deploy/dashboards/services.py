@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from deploy.dashboards.common import level, per_second, percentile
+from deploy.dashboards.common import NONE, level, per_second, percentile
 from deploy.dashboards.grafana import Dashboard, Query, Row, graph, strip
 
 _FAILED = 'outcome=~"timeout|no_responders|circuit_open"'
@@ -83,6 +83,7 @@ _ANSWERS = Row(
                 "hubbub_rpc_server_requests_total",
                 "app_kubernetes_io_component, outcome",
                 only='outcome=~"internal|invalid|timeout|expired|shed"',
+                rare=True,
             ),
             unit="cps",
         ),
@@ -127,14 +128,17 @@ _PROCESSES = Row(
     [
         graph(
             "Failed background tasks",
-            per_second("hubbub_task_failures_total", "app_kubernetes_io_component, kind"),
+            per_second(
+                "hubbub_task_failures_total", "app_kubernetes_io_component, kind", rare=True
+            ),
             unit="cps",
         ),
         graph("Background tasks", level("hubbub_tasks", "app_kubernetes_io_component, kind")),
         graph(
             "What a process needs and has not",
             Query(
-                "count by (app_kubernetes_io_component, dependency) (hubbub_dependency_up{@} == 0)",
+                "count by (app_kubernetes_io_component, dependency)"
+                f" (hubbub_dependency_up{{@}} == 0){NONE}",
                 "{{app_kubernetes_io_component}}: {{dependency}}",
             ),
         ),

@@ -143,12 +143,12 @@ _BACKPRESSURE = Row(
         ),
         graph(
             "Refused by rate limits",
-            per_second("hubbub_streamer_ratelimited_total", "rule"),
+            per_second("hubbub_streamer_ratelimited_total", "rule", rare=True),
             unit="cps",
         ),
         graph(
             "Bad input",
-            per_second("hubbub_streamer_bad_input_total", "kind"),
+            per_second("hubbub_streamer_bad_input_total", "kind", rare=True),
             unit="cps",
         ),
     ],
