@@ -31,7 +31,7 @@ SILENT: Final = frozenset(
     " getRoomRoles spotlight chat.ignoreUser chat.getMessageReadReceipts chat.getDeletedMessages"
     " moderation.reports commands.preview roles.getUsersInRole subscriptions.getOne"
     " rooms.nameExists rooms.roles rooms.isMember rooms.membersOrderedByRole"
-    " rooms.adminRooms.getRoom rooms.getDiscussions".split()
+    " rooms.adminRooms.getRoom rooms.getDiscussions hubbub/explain".split()
     + [
         f"{kind}.{name}"
         for kind in ("groups", "im", "dm")

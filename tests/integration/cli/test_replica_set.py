@@ -65,10 +65,12 @@ async def test_the_server_is_what_hubbub_needs_afterwards(mongod: int) -> None:
             await client.close()
 
         process.terminate()
-        assert await process.wait() == 0
+        await process.communicate()  # to the end of what it says, so that its pipes are closed
+        assert process.returncode == 0
 
         again = await _run(*arguments)
-        assert await again.wait() == 0
+        await again.communicate()
+        assert again.returncode == 0
 
 
 async def test_a_server_that_does_not_answer_is_given_up() -> None:
