@@ -90,7 +90,7 @@ async def test_040_enabling_ends_other_sessions(
     client, other = await sign_in(user), await sign_in(user)
     await enrolled(client)
 
-    assert await other.closed(within=2.0) == 1008
+    assert await other.closed(within=10.0) == 1008
     assert (await rest.ask("GET", "/api/v1/me", user=user)).status == 401
     await client.call("2fa:checkCodesRemaining")
     await rest.get("me", User(user.id, user.username, "", personal))
@@ -195,7 +195,7 @@ async def test_own_password(
     )
     assert await client.call("setUserPassword", "another long one") is True
 
-    assert await other.closed(within=2.0) == 1008
+    assert await other.closed(within=10.0) == 1008
     assert (await rest.ask("GET", "/api/v1/me", user=user)).status == 401
     await client.call("getUsernameSuggestion")
     stranger = await anonymous()

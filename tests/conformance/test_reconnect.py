@@ -231,12 +231,9 @@ async def test_089_the_hub_is_killed(hubbub: Running, rest: Rest, ana: User, bo:
     async with flowing(hubbub, rest, ana, bo) as stream:
         for pid in children_running(hubbub, "stream-hub"):
             os.kill(pid, signal.SIGKILL)
-        killed = time.monotonic()
         count = len(stream.acknowledged)
         await eventually(lambda: len(stream.acknowledged) > count + 5, within=30)
         await stream.catches_up(30)
-        took = time.monotonic() - killed
-        assert took < 20
         assert all(listener.close_code is None for listener in stream.listeners)
         _in_order(stream)
 

@@ -386,7 +386,7 @@ async def test_deactivation(rest: Rest, admin: User, ana: User, bo: User, sign_i
     done = await rest.post("users.setActiveStatus", admin, userId=ana.id, activeStatus=False)
 
     assert done["user"] == {"_id": ana.id, "active": False}
-    assert await client.closed(within=2.0) == 1008
+    assert await client.closed(within=10.0) == 1008
     bot = User(ana.id, ana.username, "", token)
     for user in (ana, bot):
         assert (await rest.ask("GET", "/api/v1/me", user=user)).status == 401

@@ -22,9 +22,10 @@ PATIENCE = 0.25
 
 class MongoRateStore:
     """The collection `hubbub_rest_rates`. Methods raise `Unavailable` when the database is
-    away, or too slow."""
+    away, or too slow: `patience` is in seconds."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+        self._patience = patience
         self._windows = database.get_collection(
             "hubbub_rest_rates", write_concern=WriteConcern(w=1, j=False)
         )
@@ -40,7 +41,7 @@ class MongoRateStore:
         The first call opens the window; the database's clock decides.
         """
         change = _counting(round(window * 1000))
-        with answering(), pymongo.timeout(PATIENCE):
+        with answering(), pymongo.timeout(self._patience):
             try:
                 found = await self._change(address, endpoint, change)
             except DuplicateKeyError:  # another gateway opened the window at this moment

@@ -109,7 +109,7 @@ async def test_a_streamer_leaves_and_nobody_is_worse_for_it(
                 call = asyncio.create_task(caller.call("rooms/get"))
                 await asyncio.sleep(0.1)
                 leaving.process.send_signal(signal.SIGTERM)
-                await eventually(partial(_is_draining, leaving), within=1.0)
+                await eventually(partial(_is_draining, leaving), within=10.0)
                 # Whoever was sent here by somebody who does not know yet is served.
                 assert await get(f"http://127.0.0.1:{leaving.port}/health") == (500, "not healthy")
                 assert (await get(f"http://127.0.0.1:{leaving.ops_port}/livez"))[0] == 200
@@ -168,7 +168,7 @@ async def test_who_insists_waits_three_seconds(running: Running, users: list[Use
             balancer.ready = [staying]
             balancer._streamers[:] = [staying]
             leaving.process.send_signal(signal.SIGTERM)
-            await eventually(partial(_is_draining, leaving), within=2.0)
+            await eventually(partial(_is_draining, leaving), within=10.0)
             await asyncio.sleep(0.5)
             assert leaving.process.poll() is None
             asked = time.monotonic()
@@ -233,7 +233,7 @@ async def test_an_operator_rebalances_and_drains(running: Running, users: list[U
                 assert leaving.process.poll() is None
                 assert await control.drain(2.0) is True
                 assert await control.drain() is False
-                await eventually(lambda: operator.heard[instance].draining, within=1.0)
+                await eventually(lambda: operator.heard[instance].draining, within=10.0)
                 assert await leaving.ended(10) == 0
                 await eventually(lambda: len(crowd.on(staying)) == count)
                 assert {code for _, code in crowd.closes} == {SERVICE_RESTART}
@@ -288,7 +288,7 @@ async def test_a_gateway_finishes_what_it_has_begun(
                 slow = asyncio.create_task(rooms())
                 await asyncio.sleep(0.1)
                 process.send_signal(signal.SIGTERM)
-                await eventually(partial(_refuses, f"{ops}/readyz"), within=1.0)
+                await eventually(partial(_refuses, f"{ops}/readyz"), within=10.0)
                 async with session.get(f"{url}/health") as answer:
                     assert (answer.status, answer.headers["Connection"]) == (500, "close")
                 async with session.get(f"{url}/api/v1/me") as answer:
