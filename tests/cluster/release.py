@@ -76,6 +76,13 @@ class Release:
         """`helm install`; what Helm says to whoever did it."""
         repository, _, tag = self.target.image.rpartition(":")
         self.chosen |= {"image.repository": repository, "image.tag": tag}
+        if self.target.exporter_image:
+            exporter, _, version = self.target.exporter_image.rpartition(":")
+            self.chosen |= {
+                "nats.exporter.enabled": "true",
+                "nats.exporter.image.repository": exporter,
+                "nats.exporter.image.tag": version,
+            }
         if self.target.by_node:
             self.chosen |= {"streamer.service.type": "NodePort", "gateway.service.type": "NodePort"}
         return await self.namespace.helm("install", self.name, str(CHART), *self._values())

@@ -21,7 +21,10 @@ class Target:
     next_image: str
     """`HUBBUB_CLUSTER_NEXT_IMAGE`: what is upgraded to."""
     prometheus: str
-    """`HUBBUB_CLUSTER_PROMETHEUS`: address of one that scrapes all pods' ports named `ops`."""
+    """`HUBBUB_CLUSTER_PROMETHEUS`: address of one that scrapes all pods' ports named `ops` and
+    `metrics`."""
+    exporter_image: str
+    """`HUBBUB_CLUSTER_EXPORTER_IMAGE`: it tells of NATS servers. Empty: nothing does."""
     by_node: bool
     """`HUBBUB_CLUSTER_REACH=node`: through ports of nodes, not addresses of Services."""
     keep: bool
@@ -49,6 +52,7 @@ def from_environment() -> Target:
         image=environment.get("HUBBUB_CLUSTER_IMAGE", "hubbub:dev"),
         next_image=environment.get("HUBBUB_CLUSTER_NEXT_IMAGE", "hubbub:next"),
         prometheus=environment.get("HUBBUB_CLUSTER_PROMETHEUS", "").rstrip("/"),
+        exporter_image=environment.get("HUBBUB_CLUSTER_EXPORTER_IMAGE", ""),
         by_node=environment.get("HUBBUB_CLUSTER_REACH", "service") == "node",
         keep=environment.get("HUBBUB_CLUSTER_KEEP") == "1",
         report=Path(

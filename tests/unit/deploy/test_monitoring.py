@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.deploy.chart import CHART, HELM, OLDEST, ROOT, from_values, needs_helm
+from tests.unit.deploy.chart import CHART, HELM, OLDEST, ROOT, from_values, needs_helm, rendered
 
 pytestmark = needs_helm
 
@@ -130,8 +130,9 @@ def test_pods_are_scraped_once() -> None:
     """By the PodMonitor, whatever state they are in, or by their annotations."""
     monitored = from_values(CHART / "ci" / "observability-values.yaml")
     [monitor] = monitored.kind("PodMonitor")
-    [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+    endpoint, of_nats = monitor["spec"]["podMetricsEndpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("ops", "/metrics")
+    assert (of_nats["port"], of_nats["path"]) == ("metrics", "/metrics")
     for service in monitored.services():
         labels = service["spec"]["template"]["metadata"]["labels"]
         assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
@@ -143,6 +144,38 @@ def test_pods_are_scraped_once() -> None:
     for service in annotated.services():
         annotations = service["spec"]["template"]["metadata"]["annotations"]
         assert annotations["prometheus.io/port"] == "8081"
+
+
+def test_a_server_is_told_of_only_where_that_is_asked_for() -> None:
+    """By one exporter in each of its pods, which says nothing of the server's readiness."""
+    monitored = from_values(CHART / "ci" / "observability-values.yaml")
+    template = monitored.named("StatefulSet", "hubbub-nats")["spec"]["template"]
+    [exporter] = [one for one in template["spec"]["containers"] if one["name"] == "exporter"]
+    assert exporter["ports"] == [{"name": "metrics", "containerPort": 7777, "protocol": "TCP"}]
+    assert exporter["args"][0] == "-port=7777"
+    assert {"-varz", "-gatewayz", "-jsz=streams"} <= set(exporter["args"])
+    monitor_port = next(
+        port["containerPort"]
+        for port in template["spec"]["containers"][0]["ports"]
+        if port["name"] == "monitor"
+    )
+    assert exporter["args"][-1] == f"http://localhost:{monitor_port}"
+    assert not any(key.endswith("Probe") for key in exporter)
+
+    by_default = from_values(CHART / "ci" / "default-values.yaml")
+    template = by_default.named("StatefulSet", "hubbub-nats")["spec"]["template"]
+    assert [one["name"] for one in template["spec"]["containers"]] == ["nats"]
+
+
+def test_an_exporter_is_found_by_its_pods_annotations() -> None:
+    changes = "metrics.annotations.enabled=true,nats.exporter.enabled=true"
+    [nats] = [
+        one
+        for one in rendered("--set", changes)
+        if one["kind"] == "StatefulSet" and one["metadata"]["name"] == "hubbub-nats"
+    ]
+    annotations = nats["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == "7777"
 
 
 def test_the_notes_tell_the_rules_of_the_adapter() -> None:

@@ -263,7 +263,7 @@ def _main(pod: Manifest) -> Manifest:
 
 
 def _mounts(container: Manifest) -> list[Manifest]:
-    return [mount for mount in container["volumeMounts"] if not mount.get("readOnly")]
+    return [mount for mount in container.get("volumeMounts", ()) if not mount.get("readOnly")]
 
 
 def _rounded_up(count: int | str, of: int) -> int:

@@ -38,7 +38,8 @@ EXTERNAL: Final[Mapping[str, frozenset[str]]] = {
         "gatewayz_outbound_gateway_conn_out_bytes": ("gateway_name", "remote_gateway_name", "cid"),
     }.items()
 }
-"""Of the exporter for NATS servers, which an operator may run beside them."""
+"""Of the exporter for NATS servers (`nats.exporter` of the chart): one gauge for each number of
+`/varz`, and of `/gatewayz` for each connection of a gateway."""
 
 VALUES: Final[Mapping[tuple[str, str], Callable[[], tuple[str, ...]]]] = {
     ("hubbub_authz_cache_total", "result"): lambda: get_args(Found),

@@ -89,7 +89,7 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* The policy of a bundled server: (dict "root" . "name" "nats" "port" 4222 "peers" port "watched" port) */}}
+{{/* The policy of a bundled server: (dict "root" . "name" "nats" "port" 4222 "peers" port "watched" ports) */}}
 {{- define "hubbub.serverPolicy" -}}
 {{- if .root.Values.networkPolicy.enabled }}
 ---
@@ -113,7 +113,7 @@ spec:
             matchLabels:
               {{- include "hubbub.selector" $ | nindent 14 }}
     {{- end }}
-    {{- with .watched }}
+    {{- range .watched }}
     - ports: [{port: {{ . }}, protocol: TCP}]
       from:
         - {{- include "hubbub.ownPods" $.root | nindent 10 }}
