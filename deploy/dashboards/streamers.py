@@ -36,6 +36,17 @@ _CONNECTIONS = Row(
             per_second("hubbub_streamer_logins_total", "method, outcome"),
             unit="cps",
         ),
+        graph(
+            "Logins in line",
+            level("hubbub_streamer_logins_waiting", "pod"),
+            stacked=True,
+            about="After a mass reconnect; sockets stay open meanwhile.",
+        ),
+        graph(
+            "Logins that may begin per second",
+            level("hubbub_streamer_login_rate", "pod"),
+            about="Grows while logins are quick and somebody waits, halves when they are slow.",
+        ),
         heatmap(
             "How long connections lasted",
             buckets("hubbub_streamer_connection_duration_seconds"),
@@ -130,6 +141,12 @@ _BACKPRESSURE = Row(
             lines=["slowest client"],
         ),
         graph("Slow clients", level("hubbub_streamer_slow_clients", "pod"), stacked=True),
+        graph(
+            "Done without for load",
+            level("hubbub_streamer_shedding", "pod", of="max"),
+            about="1: presence is put off. 2: typing is dropped, too. The event loop was more than"
+            " 0.25 s late for 5 s.",
+        ),
         graph(
             "Rightly not delivered",
             per_second("hubbub_streamer_filtered_total", "reason"),

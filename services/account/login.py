@@ -77,9 +77,11 @@ class Login:
         metrics: AccountMetrics,
         clock: Clock,
         on_pending_rooms: Callable[[], None],
+        on_resumed: Callable[[UserId, datetime], None],
     ) -> None:
         """
         Args:
+            on_resumed: called when somebody comes back with a token, at most once a minute.
             on_pending_rooms: called when somebody signs in who still has to join the default
                 rooms.
         """
@@ -93,6 +95,7 @@ class Login:
         self._metrics = metrics
         self._clock = clock
         self._on_pending_rooms = on_pending_rooms
+        self._on_resumed = on_resumed
 
     async def __call__(self, parameters: Mapping[str, Any], address: str) -> LoginResult:
         """Sign in. Raises: what `Account.login` raises."""
@@ -156,7 +159,7 @@ class Login:
         token = check_token(token_of(user, hashed), lifetime, now)
         await self._check_user(user)
         if needs_last_login(user, now, _LAST_LOGIN_PAUSE):
-            await self._store.note_login(user["_id"], now)
+            self._on_resumed(UserId(user["_id"]), now)
         return self._welcome(user, attempt.token, token, token.expires(lifetime, now), "resume")
 
     async def _with_password(self, attempt: WithPassword, address: str) -> LoginResult:

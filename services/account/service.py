@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ from hubbub.contracts.base import listen
 from hubbub.contracts.documents import Document, Page, Paging
 from hubbub.contracts.events import Audited, SettingsChanged
 from hubbub.contracts.messaging import Messaging
-from hubbub.errors import BadRequest, HubbubError
+from hubbub.errors import BadRequest, HubbubError, Unavailable
 from hubbub.ids import UserId
 from hubbub.mongo import Database
 from hubbub.runtime import CannotStart, Process
@@ -37,6 +38,7 @@ from services.account.departures import Departures, RoomsLeft
 from services.account.domain import sha256_hex
 from services.account.factor_doors import Factors
 from services.account.hashing import Scheme
+from services.account.last_logins import LastLogins
 from services.account.limits import Limits
 from services.account.login import Login, stored_now
 from services.account.metrics import AccountMetrics
@@ -104,6 +106,7 @@ class AccountService(Tokens, Factors, Avatars, UserRoles, Account):
             self._clock,
             self._now,
         )
+        self.last_logins = LastLogins(self._tokens, clock=self._clock)
         self._login = Login(
             self._tokens,
             passwords,
@@ -115,6 +118,7 @@ class AccountService(Tokens, Factors, Avatars, UserRoles, Account):
             metrics,
             self._clock,
             self.default_rooms.look,
+            self.last_logins.note,
         )
         self._token_keeper = TokenKeeper(
             self._users, self._tokens, self._login, held, audit, settings
@@ -392,12 +396,19 @@ async def run(process: Process) -> None:
         )
         try:
             await service.prepare(administrator)
-            async with owned(service.default_rooms.run(), service.clean_up(), service.end_tokens()):
+            async with owned(
+                service.default_rooms.run(),
+                service.clean_up(),
+                service.end_tokens(),
+                service.last_logins.run(),
+            ):
                 await bus.serve(service)
                 process.health.ready()
                 log.info("service_ready", password_hash=settings.password_hash)
                 await process.stopping.wait()
                 await bus.drain()
+                with suppress(Unavailable):
+                    await service.last_logins.flush()
         except AdministratorImpossible as error:
             raise CannotStart(str(error)) from None
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 from nats.errors import Error as NatsError
@@ -27,8 +28,23 @@ class InstanceLease:
     """The key of one streamer in the bucket of instances."""
 
     def __init__(
-        self, client: Connection, instance: str, boot_id: str, *, clock: Clock | None = None
+        self,
+        client: Connection,
+        instance: str,
+        boot_id: str,
+        *,
+        replicas: int = 1,
+        on_made: Callable[[], None] = lambda: None,
+        clock: Clock | None = None,
     ) -> None:
+        """
+        Args:
+            replicas: copies of the bucket, should it have to be made.
+            on_made: called when the bucket was not there and was made: what others knew of
+                streamers may be lost with the old one.
+        """
+        self._replicas = replicas
+        self._on_made = on_made
         self._client = client
         self._instance = instance
         self._value = boot_id.encode()
@@ -68,8 +84,15 @@ class InstanceLease:
         try:
             return await stream.key_value(INSTANCES_BUCKET)
         except (BucketNotFoundError, NotFoundError):
-            return await stream.create_key_value(
+            bucket = await stream.create_key_value(
                 KeyValueConfig(
-                    bucket=INSTANCES_BUCKET, history=1, ttl=_TTL, storage=StorageType.MEMORY
+                    bucket=INSTANCES_BUCKET,
+                    history=1,
+                    ttl=_TTL,
+                    storage=StorageType.MEMORY,
+                    replicas=self._replicas,
                 )
             )
+            log.info("presence_bucket_made")
+            self._on_made()
+            return bucket

@@ -25,6 +25,7 @@ from hubbub.telemetry.log import get_logger
 from hubbub.telemetry.sparing import Sparing
 from services.ddp_streamer.fanout import Fanout
 from services.ddp_streamer.identities import Identities
+from services.ddp_streamer.login_pace import LoginPace
 from services.ddp_streamer.metrics import LoginOutcome, StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
 from services.ddp_streamer.recent import Recent, receipts_of
@@ -68,6 +69,7 @@ class Logins:
         hold_seconds: float = 120.0,
         clock: Clock | None = None,
         recent: Recent | None = None,
+        pace: LoginPace | None = None,
     ) -> None:
         self._recent = Recent() if recent is None else recent
         self._account = account
@@ -79,6 +81,7 @@ class Logins:
         self._tasks = tasks
         self._hold = hold_seconds
         self._clock = clock or SystemClock()
+        self._pace = pace or LoginPace(clock=self._clock)
         self._checking: dict[str, bool] = {}  # user id → look again afterwards
 
     # --- methods ------------------------------------------------------------------------------
@@ -89,7 +92,11 @@ class Logins:
         if not isinstance(parameters, dict):
             raise BadRequest("Match failed", code=400)
         try:
-            result = await self._until_decided(session, lambda: self._log_in(session, parameters))
+            result = await self._until_decided(
+                session,
+                lambda: self._log_in(session, parameters),
+                measured=_variant(parameters) == "resume",
+            )
         except HubbubError as error:
             unknown = isinstance(error, Unavailable | Timeout)
             outcome: LoginOutcome = "unavailable" if unknown else "refused"
@@ -197,13 +204,19 @@ class Logins:
         )
         return result
 
-    async def _until_decided(self, session: Session, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Try until somebody can say yes or no. Raises: Unavailable: nobody could for long."""
+    async def _until_decided(
+        self, session: Session, attempt: Callable[[], Awaitable[T]], *, measured: bool = True
+    ) -> T:
+        """Try until somebody can say yes or no, each time in line with all the others.
+
+        Raises: Unavailable: nobody could for long.
+        """
         begun = self._clock.monotonic()
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await attempt()
+                async with self._pace.turn(measured=measured):
+                    return await attempt()
             except (Unavailable, Timeout) as error:
                 if self._clock.monotonic() - begun + pause > self._hold:
                     log.warning("login_not_decided", reason=type(error).__name__)

@@ -81,6 +81,11 @@ class StreamerMetrics:
 
         # sessions
         self.logins = counter("logins", "Logins.", "method", "outcome")
+        self.login_rate = gauge("login_rate", "Logins that may begin per second.")
+        self.logins_waiting = gauge("logins_waiting", "Logins in line.")
+        self.shedding = gauge(
+            "shedding", "What is done without for load: 0 nothing, 1 presence, 2 typing too."
+        )
         self.subscriptions = gauge("subscriptions", "Open DDP subscriptions.", "stream")
         self.ratelimited = counter("ratelimited", "Calls refused by a rate limit.", "rule")
         self.sent = Counter(

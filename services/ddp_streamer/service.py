@@ -37,6 +37,7 @@ from services.ddp_streamer.identities import Identities
 from services.ddp_streamer.inspection import shown
 from services.ddp_streamer.lease import InstanceLease
 from services.ddp_streamer.listener import PublicListener
+from services.ddp_streamer.login_pace import LoginPace
 from services.ddp_streamer.logins import Logins
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
@@ -48,6 +49,7 @@ from services.ddp_streamer.rights import Rights
 from services.ddp_streamer.router import Router
 from services.ddp_streamer.session import SessionLimits
 from services.ddp_streamer.settings import StreamerSettings
+from services.ddp_streamer.shedding import Shedding
 from services.ddp_streamer.tasks import Tasks
 from services.ddp_streamer.workspace import Workspace
 
@@ -152,7 +154,13 @@ class Streamer:
         )
         metrics.distinct_topics.set_function(lambda: len(self.audiences))
         self.presence = PresenceLink(services.presence, instance)
-        self._lease = InstanceLease(bus.client, instance, self.presence.boot_id)
+        self._lease = InstanceLease(
+            bus.client,
+            instance,
+            self.presence.boot_id,
+            replicas=settings.session_replicas,
+            on_made=self.presence.announce_all,
+        )
         self._identities = Identities(
             bus.client,
             instance,
@@ -160,6 +168,11 @@ class Streamer:
             replicas=settings.session_replicas,
         )
         self._closer = ResyncCloser(window=settings.resync_window)
+        self._pace = LoginPace(start=settings.logins_per_second, patience=settings.login_wait)
+        metrics.login_rate.set_function(lambda: self._pace.rate)
+        metrics.logins_waiting.set_function(lambda: self._pace.waiting)
+        self._shedding = Shedding(on_change=self.fanout.shed)
+        metrics.shedding.set_function(lambda: self._shedding.level)
         self._workspace = Workspace(services.messaging)
         activity = Activity(
             self.rights,
@@ -179,6 +192,7 @@ class Streamer:
             tasks=self._tasks,
             hold_seconds=settings.login_hold_seconds,
             recent=recent,
+            pace=self._pace,
         )
         self.router = Router(
             services,
@@ -228,9 +242,13 @@ class Streamer:
         )
 
     async def __aenter__(self) -> Streamer:
-        """Follow what concerns everybody, then open the door."""
+        """Follow what concerns everybody, then open the door.
+
+        Raises: TimeoutError: that took longer than `open_timeout`.
+        """
         try:
-            await self._open()
+            async with asyncio.timeout(self._settings.open_timeout):
+                await self._open()
         except BaseException:
             await self._stack.aclose()
             raise
@@ -254,6 +272,8 @@ class Streamer:
             ("renew-identities", self._renew_identities()),
             ("lease", self._lease.run()),
             ("resync", self._closer.run()),
+            ("login-pace", self._pace.run()),
+            ("shedding", self._shedding.run()),
         ):
             self._tasks.spawn(work, name, vital=True)
         self.router.start()

@@ -46,6 +46,13 @@ class StreamerSettings(Settings):
     max_anonymous_per_address: int = Field(default=20, ge=0)
     """Connections of one address (IPv6: /64) that may stay without a login; 0: any number. More
     are served too, but are closed (1008) after 2 to 8 s if nobody logged in on them."""
+    logins_per_second: float = Field(default=100.0, ge=5)
+    """Logins that may begin per second at first; more wait in line. The pace grows by 10 each
+    second while logins take less than 0.5 s and somebody waits, and is halved when they take
+    more than 2 s."""
+    login_wait: float = Field(default=10.0, gt=0)
+    """Seconds that a login may wait in line. Beyond that it is held like one that cannot be
+    decided, see `login_hold_seconds`."""
     max_subscriptions: int = Field(default=2_000, ge=1)
     """Subscriptions of one connection."""
     max_queued: int = Field(default=256, ge=1)
@@ -73,6 +80,9 @@ class StreamerSettings(Settings):
     """Seconds in which a connection with a backlog must take at least one byte, else 1013."""
 
     # --- time ---
+    open_timeout: float = Field(default=120.0, gt=0)
+    """Seconds from the start until clients are served. A streamer that cannot hear what concerns
+    everybody by then ends, so that it is started anew."""
     header_timeout: float = Field(default=10.0, gt=0)
     """Seconds for a complete HTTP request head."""
     connect_timeout: float = Field(default=20.0, gt=0)

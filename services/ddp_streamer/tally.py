@@ -49,14 +49,22 @@ Filtered = Literal[
 """
 
 Dropped = Literal[
-    "slow_client", "typing_coalesced", "typing_crowded", "presence_coalesced", "queue_full"
+    "slow_client",
+    "typing_coalesced",
+    "typing_crowded",
+    "typing_shed",
+    "presence_coalesced",
+    "presence_shed",
+    "queue_full",
 ]
 """Why something was given up that somebody was to get.
 
 `slow_client`         the receiver does not read
 `typing_coalesced`    it says what was said a moment ago
 `typing_crowded`      so many would hear it that typing is told to nobody
+`typing_shed`         the event loop is too late for it
 `presence_coalesced`  a newer status of the same user took its place
+`presence_shed`       the event loop was late for so long that too many changes were put off
 `queue_full`          more arrived than could be worked on
 """
 

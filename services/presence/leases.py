@@ -24,15 +24,22 @@ class NatsLeases:
     """Hears renewals, and can look a key up."""
 
     def __init__(
-        self, client: Client, *, lease: float, on_renewal: Callable[[str, str], None]
+        self,
+        client: Client,
+        *,
+        lease: float,
+        replicas: int = 1,
+        on_renewal: Callable[[str, str], None],
     ) -> None:
         """
         Args:
             lease: seconds that a key lives without renewal.
+            replicas: copies of the bucket.
             on_renewal: called with the streamer's name and boot id.
         """
         self._client = client
         self._lease = lease
+        self._replicas = replicas
         self._on_renewal = on_renewal
 
     async def start(self) -> None:
@@ -41,7 +48,12 @@ class NatsLeases:
         await self._client.flush()
         try:
             await self._client.jetstream(timeout=_ANSWER_TIMEOUT).create_key_value(
-                KeyValueConfig(bucket=INSTANCES_BUCKET, ttl=self._lease, storage=StorageType.MEMORY)
+                KeyValueConfig(
+                    bucket=INSTANCES_BUCKET,
+                    ttl=self._lease,
+                    storage=StorageType.MEMORY,
+                    replicas=self._replicas,
+                )
             )
         except NatsError as error:  # there with other options, or not now: streamers make it too
             log.info("presence_bucket_not_made", reason=type(error).__name__)

@@ -285,6 +285,7 @@ async def run(process: Process) -> None:
         leases = NatsLeases(
             bus.client,
             lease=settings.instance_lease,
+            replicas=settings.instance_replicas,
             on_renewal=lambda name, boot_id: service.vigil.heard(name, boot_id),
         )
         service = PresenceService(

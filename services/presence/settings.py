@@ -11,7 +11,7 @@ from hubbub.settings import Settings
 class PresenceSettings(Settings):
     """How quickly somebody appears and disappears."""
 
-    model_config = SettingsConfigDict(env_prefix="HUBBUB_PRESENCE_")
+    model_config = SettingsConfigDict(env_prefix="HUBBUB_PRESENCE_", populate_by_name=True)
 
     offline_grace: float = Field(default=10.0, ge=0)
     """Seconds that somebody whose last connection ended still appears as before. A roll-out or a
@@ -21,6 +21,11 @@ class PresenceSettings(Settings):
     instance_lease: float = Field(default=15.0, gt=0)
     """Seconds without a sign of life after which a streamer counts as gone. Streamers give one
     every 5 s."""
+    instance_replicas: int = Field(
+        default=1, ge=1, le=5, validation_alias="HUBBUB_NATS_STREAM_REPLICAS"
+    )
+    """Copies of the bucket in which streamers show that they are alive. With one of them on a
+    NATS server that is gone, nobody could tell which streamers are."""
     observation: float = Field(default=20.0, ge=0)
     """Seconds after a start, or after NATS was away, in which nobody is declared offline because
     of a silent streamer. Above `instance_lease`."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import pymongo
+from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 
 from hubbub.ids import UserId
@@ -60,10 +61,6 @@ class LoginStore(Protocol):
         """
         ...
 
-    async def note_login(self, user_id: UserId, now: datetime) -> None:
-        """Remember when the user signed in last."""
-        ...
-
     async def strengthen_password(self, user_id: UserId, stored: str, stronger: str) -> None:
         """Replace a hash by another one of the same password, unless it changed meanwhile."""
         ...
@@ -114,12 +111,16 @@ class MongoLoginStore:
             )
         return result.matched_count == 1
 
-    async def note_login(self, user_id: UserId, now: datetime) -> None:
-        """See `LoginStore`."""
-        with answering(), pymongo.timeout(QUERY_TIMEOUT):
-            await self._users.update_one(
-                {"_id": user_id}, [{"$set": {"lastLogin": _minutely(now)}}]
-            )
+    async def note_logins(self, dates: Mapping[UserId, datetime]) -> None:
+        """Remember when users signed in last. Other programs may have stored a text, which counts
+        as earlier than any date."""
+        operations = [
+            UpdateOne({"_id": user_id}, {"$max": {"lastLogin": moment}})
+            for user_id, moment in dates.items()
+        ]
+        if operations:
+            with answering(), pymongo.timeout(QUERY_TIMEOUT):
+                await self._users.bulk_write(operations, ordered=False)
 
     async def remove_token(self, user_id: UserId, hashed: str) -> None:
         """Forget a login token, unless it is a personal one."""

@@ -49,6 +49,7 @@ from services.ddp_streamer.fanout.topics import Topics
 from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.recent import Recent
+from services.ddp_streamer.shedding import Level
 from services.ddp_streamer.tasks import Tasks
 
 log = get_logger(__name__)
@@ -168,6 +169,7 @@ class Fanout:
         self._consequences: Consequences | None = None
         self.memberships: Memberships
         self._sampling = Sampling()
+        self._shedding = Level.NOTHING
         self._turn = 0  # of the recipients of an event, which one is timed
 
     def connect(self, audiences: Following, consequences: Consequences) -> None:
@@ -203,6 +205,12 @@ class Fanout:
             self._queue.add(self._ephemeral_work(event), len(event.payload))
         else:
             log.warning("forbidden_ephemeral_event", stream=event.stream)
+
+    def shed(self, level: Level) -> None:
+        """Do without some of what is never stored, from now on; see `Level`."""
+        self._shedding = level
+        if level < Level.PRESENCE:
+            self._queue.add(self._put_off_presence())
 
     def on_opened(self, audience: Audience) -> None:
         room_id = room_of(audience)
@@ -289,26 +297,44 @@ class Fanout:
     def _ephemeral_work(self, event: Event) -> Iterator[None]:
         self._tally.events[event.stream] += 1
         if event.audience == PRESENCE:
-            found = self.presence.deliver(event)
-            if found is not None:
-                frame, recipients = found
-                sent = 0
-                for index, recipient in enumerate(recipients):
-                    sent += recipient.send_shared(frame)
-                    if index & _BETWEEN_PAUSES == _BETWEEN_PAUSES:
-                        yield
-                self._tally.delivered["user-presence"] += sent
-                self._count(sent)
-            if self._legacy_user_status and self.topics.listeners(USER_STATUS):
-                status = user_status(event.payload)
-                if status is not None:
-                    yield from self._spread(status, USER_STATUS)
+            if self._shedding >= Level.PRESENCE:
+                self.presence.put_off(event)
+            else:
+                yield from self._presence_work(event)
             return
         droppable = event.stream == "notify-room"
+        if droppable and self._shedding >= Level.TYPING:
+            self._tally.dropped["typing_shed"] += 1
+            return
         frame = SharedFrame(event.payload, droppable=droppable)
         topic = (event.stream, event.key)
         origin = event.headers.get(Header.ORIGIN)
         self._count((yield from self._spread(frame, topic, origin=origin)))
+
+    def _presence_work(self, event: Event) -> Iterator[None]:
+        found = self.presence.deliver(event)
+        if found is not None:
+            frame, recipients = found
+            sent = 0
+            for index, recipient in enumerate(recipients):
+                sent += recipient.send_shared(frame)
+                if index & _BETWEEN_PAUSES == _BETWEEN_PAUSES:
+                    yield
+            self._tally.delivered["user-presence"] += sent
+            self._count(sent)
+        if self._legacy_user_status and self.topics.listeners(USER_STATUS):
+            status = user_status(event.payload)
+            if status is not None:
+                yield from self._spread(status, USER_STATUS)
+
+    def _put_off_presence(self) -> Iterator[None]:
+        """Tell what was put off, as long as the load stays away."""
+        while self._shedding < Level.PRESENCE:
+            event = self.presence.take_put_off()
+            if event is None:
+                return
+            yield from self._presence_work(event)
+            yield
 
     def _spread(
         self,

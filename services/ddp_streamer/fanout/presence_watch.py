@@ -19,6 +19,7 @@ USER_STATUS: Final[Topic] = ("notify-logged", "user-status")
 
 RECENT = 30.0  # seconds
 _MAX_RECENT = 50_000  # users
+_MAX_PUT_OFF = 50_000  # users
 
 
 class PresenceWatch:
@@ -37,6 +38,7 @@ class PresenceWatch:
         self._watchers: dict[str, dict[Recipient, None]] = {}
         self._watched: dict[Recipient, set[str]] = {}
         self._recent: dict[str, tuple[float, SharedFrame]] = {}  # oldest first
+        self._put_off: dict[str, Event] = {}  # oldest first
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -74,9 +76,26 @@ class PresenceWatch:
         user_id = event.headers.get(Header.UID)
         if not user_id:
             return None
+        self._put_off.pop(user_id, None)  # older than this one
         frame = SharedFrame(event.payload, droppable=True, key=f"presence/{user_id}")
         self._remember(user_id, frame)
         return frame, list(self._watchers.get(user_id, ()))
+
+    def put_off(self, event: Event) -> None:
+        """Keep a presence event for later; only the newest of each user counts."""
+        user_id = event.headers.get(Header.UID, "")
+        if self._put_off.pop(user_id, None) is not None:
+            self._tally.dropped["presence_coalesced"] += 1
+        elif len(self._put_off) >= _MAX_PUT_OFF:
+            del self._put_off[next(iter(self._put_off))]
+            self._tally.dropped["presence_shed"] += 1
+        self._put_off[user_id] = event
+
+    def take_put_off(self) -> Event | None:
+        """The oldest event that was put off, which is no longer kept; None when there is none."""
+        if not self._put_off:
+            return None
+        return self._put_off.pop(next(iter(self._put_off)))
 
     def _remember(self, user_id: str, frame: SharedFrame) -> None:
         now = self._now()

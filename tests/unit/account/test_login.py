@@ -70,7 +70,6 @@ class FakeLogins:
         self.trace = trace
         self.users: dict[str, Document] = {}
         self.tokens: list[str] = []
-        self.noted = 0
         self.changed_meanwhile = False
 
     async def find_for_login(self, selector: Selector) -> Document | None:
@@ -101,9 +100,6 @@ class FakeLogins:
             return False
         self.tokens.append(hashed)
         return True
-
-    async def note_login(self, user_id: UserId, now: datetime) -> None:
-        self.noted += 1
 
     async def strengthen_password(self, user_id: UserId, stored: str, stronger: str) -> None:
         password = self.users[user_id]["services"]["password"]
@@ -163,6 +159,7 @@ class Door:
         self.failures = FakeFailures(self.trace)
         self.store = FakeLogins(self.trace)
         self.rooms_wanted = 0
+        self.resumed: list[tuple[UserId, datetime]] = []
         metrics = AccountMetrics(CollectorRegistry())
         self.passwords = TracedPasswords(metrics, scheme, threads=1)
         self.passwords.trace = self.trace
@@ -186,6 +183,7 @@ class Door:
             metrics,
             self.clock,
             self._rooms_pending,
+            lambda user_id, now: self.resumed.append((user_id, now)),
         )
 
     async def _values(self, ids: list[str]) -> dict[str, SettingValue | None]:
@@ -478,7 +476,7 @@ async def test_resume(door: Door) -> None:
     assert door.passwords.computed == 0
     user["lastLogin"] = door.now()
     await door({"resume": "tok"})
-    assert door.store.noted == 1
+    assert door.resumed == [(user["_id"], door.now())]
 
 
 async def test_resume_with_a_personal_token(door: Door) -> None:

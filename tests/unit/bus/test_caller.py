@@ -187,6 +187,24 @@ async def test_a_repetition_is_not_repeated_below(
     assert [attempt for _, _, _, attempt, _ in wire.sent] == [2]
 
 
+async def test_without_budget_failures_are_told_at_once(
+    wire: Script, make: Callable[..., Remote]
+) -> None:
+    """Those who fail because they have too much to do do not get everything several times."""
+    remote = make(idempotent=True)
+    budget = remote._calls.repetitions
+    while budget.spend(wire.clock.monotonic()):
+        pass
+    wire.steps = [wire.answer(BUSY)] * 9
+    with pytest.raises(Unavailable, match="busy"):
+        await remote.call("tea")
+    assert len(wire.sent) == 1
+
+    wire.clock.advance(11)
+    wire.steps = [wire.answer(BUSY), wire.answer(OK)]
+    assert await remote.call("tea") == 7
+
+
 async def test_no_retry_beyond_the_deadline(wire: Script, make: Callable[..., Remote]) -> None:
     """A pause that would end too late is not begun."""
     wire.steps = [wire.answer(BUSY)] * 9

@@ -7,7 +7,7 @@ import pytest
 from hubbub.bus.breaker import LEAST_REQUESTS, PAUSE, WINDOW, Breaker, CircuitState
 from hubbub.bus.bulkhead import Bulkhead, Overflow
 from hubbub.bus.deadline import HOP, call_deadline, work_deadline
-from hubbub.bus.retry import SilenceBudget, pause_before
+from hubbub.bus.retry import RetryBudget, SilenceBudget, pause_before
 from hubbub.clock import FakeClock
 from hubbub.errors import Timeout
 
@@ -220,3 +220,16 @@ class TestBulkhead:
         assert self.bulkhead.enter("12")
         assert self.bulkhead.empty() == ["12345678", "12"]
         assert self.overflow.waiting == 0
+
+
+def test_failures_are_repeated_within_a_budget() -> None:
+    """A tenth of the calls of ten seconds, and ten per second; what is older does not count."""
+    budget = RetryBudget()
+    now = 100.0
+    assert sum(budget.spend(now) for _ in range(500)) == 100
+    for _ in range(1_000):
+        budget.earn(now + 1)
+    assert sum(budget.spend(now + 1) for _ in range(500)) == 100
+    assert not budget.spend(now + 9.9)
+    assert sum(budget.spend(now + 10.5) for _ in range(500)) == 100  # the first hundred is old
+    assert sum(budget.spend(now + 30) for _ in range(500)) == 100

@@ -35,6 +35,7 @@ from services.ddp_streamer.audiences import Event
 from services.ddp_streamer.fanout import MY_MESSAGES, Fanout, Person
 from services.ddp_streamer.fanout.queue import WorkQueue
 from services.ddp_streamer.metrics import StreamerMetrics
+from services.ddp_streamer.shedding import Level
 from services.ddp_streamer.tasks import Tasks
 from tests.unit.ddp_streamer.stage import FakeListening, FakeRoutes, message_event
 from tests.waiting import eventually
@@ -530,6 +531,47 @@ async def test_the_old_stream_of_statuses(hall: Hall) -> None:
         "eventName": "user-status",
         "args": [["v", "name-v", 2, "text"]],
     }
+
+
+def statuses(session: FakeListening) -> list[tuple[str, int]]:
+    return [(frame["id"], frame["fields"]["args"][0][1]) for frame in session.socket.sent]
+
+
+def typing(room_id: str) -> Event:
+    key = f"{room_id}/typing"
+    payload = stream_frame("notify-room", key, b'["ana",true]')
+    return Event(room_audience(room_id), 0, 0, 0, "", Kind.FRAME, "notify-room", key, {}, payload)
+
+
+async def test_presence_is_late_and_typing_lost_while_the_loop_is_too_slow(hall: Hall) -> None:
+    """What is told in the end is what is true then; messages are never given up."""
+    session = hall.listen("c1", ("notify-room", "R1/typing"), user="u")
+    hall.fanout.topics.add(("room-messages", "R1"), session)
+    hall.fanout.presence.watch(session.recipient, ["v", "w", "x"])
+    hall.fanout.shed(Level.PRESENCE)
+    for user, code in (("v", 1), ("w", 1), ("v", 2)):
+        hall.fanout.on_ephemeral(presence(user, code))
+    hall.fanout.on_ephemeral(typing("R1"))
+    assert [frame["collection"] for frame in session.socket.sent] == ["stream-notify-room"]
+    hall.fanout.shed(Level.TYPING)
+    hall.fanout.on_ephemeral(typing("R1"))
+    hall.say("R1", "hello")
+    assert [frame["collection"] for frame in session.socket.sent] == [
+        "stream-notify-room",
+        "stream-room-messages",
+    ]
+
+    session.socket.sent.clear()
+    hall.fanout.shed(Level.PRESENCE)
+    hall.fanout.on_ephemeral(presence("x", 3))
+    hall.fanout.on_ephemeral(typing("R1"))
+    hall.fanout.shed(Level.NOTHING)
+    hall.fanout.on_ephemeral(presence("w", 0))
+    assert [frame["collection"] for frame in session.socket.sent[:1]] == ["stream-notify-room"]
+    del session.socket.sent[:1]
+    assert statuses(session) == [("w", 1), ("v", 2), ("x", 3), ("w", 0)]
+    hall.fanout.shed(Level.NOTHING)
+    assert len(session.socket.sent) == 4
 
 
 async def test_roles_are_judged_and_tokens_only_checked(hall: Hall) -> None:

@@ -74,6 +74,23 @@ async def test_a_socket_from_login_to_close(link: PresenceLink, presence: FakePr
     ]
 
 
+async def test_many_at_once_are_told_in_few_calls(
+    link: PresenceLink, presence: FakePresence
+) -> None:
+    sockets = [Socket(f"s{number}") for number in range(CHUNK + 5)]
+    for socket in sockets:
+        link.opened(socket)
+    await link.flush()
+
+    assert [(call, len(records)) for call, records in presence.told] == [
+        ("announce", CHUNK),
+        ("announce", 5),
+    ]
+    assert {name for _, records in presence.told for name, _, _ in records} == {
+        socket.public_id for socket in sockets
+    }
+
+
 async def test_what_is_not_told_yet_is_told_with_its_latest_state(
     link: PresenceLink, presence: FakePresence
 ) -> None:

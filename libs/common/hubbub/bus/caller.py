@@ -46,6 +46,7 @@ class Calls:
         self.tracer = tracer
         self.random = random
         self.silence = retry.SilenceBudget()
+        self.repetitions = retry.RetryBudget()
 
 
 class Remote:
@@ -124,6 +125,7 @@ class Remote:
         )
         attempt = offers = 1
         now = started
+        self._calls.repetitions.earn(now)
         while True:
             if not self._breaker.admit():
                 raise CircuitOpen(f"{self._service}: not called, its circuit is open")
@@ -163,6 +165,7 @@ class Remote:
                     not error.retryable
                     or self._monotonic() >= deadline
                     or not self._may_repeat(attempt, context)
+                    or not self._calls.repetitions.spend(self._monotonic())
                 ):
                     raise self._explained(error) from None
                 attempt += 1

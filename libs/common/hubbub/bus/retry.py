@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 FIRST_PAUSE = 0.1  # seconds, upper bound of the first pause
 LONGEST_PAUSE = 1.0  # seconds
@@ -48,3 +50,48 @@ class SilenceBudget:
             return False
         self._tokens -= 1.0
         return True
+
+
+class RetryBudget:
+    """How many calls a process may repeat because they failed.
+
+    Over the last ten seconds a tenth of its calls, and ten per second besides: a few failures are
+    hidden from callers, but services that fail because they have too much to do do not get
+    several times as much. Not counted are repetitions of calls that reached nobody.
+    """
+
+    RATIO: Final = 0.1
+    RESERVE: Final = 10.0  # per second
+    WINDOW: Final = 10  # seconds
+
+    __slots__ = ("_calls", "_repeated", "_seconds")
+
+    def __init__(self) -> None:
+        self._seconds: deque[list[float]] = deque()  # [which, calls, repetitions], oldest first
+        self._calls = 0.0
+        self._repeated = 0.0
+
+    def earn(self, now: float) -> None:
+        """A call was made at `now` (monotonic seconds)."""
+        self._second(now)[1] += 1
+        self._calls += 1
+
+    def spend(self, now: float) -> bool:
+        """Whether one more may be repeated; it then counts."""
+        second = self._second(now)
+        if self._repeated + 1 > self._calls * self.RATIO + self.RESERVE * self.WINDOW:
+            return False
+        second[2] += 1
+        self._repeated += 1
+        return True
+
+    def _second(self, now: float) -> list[float]:
+        seconds, which = self._seconds, now // 1
+        if seconds and seconds[-1][0] == which:
+            return seconds[-1]
+        while seconds and seconds[0][0] <= which - self.WINDOW:
+            _, calls, repeated = seconds.popleft()
+            self._calls -= calls
+            self._repeated -= repeated
+        seconds.append([which, 0.0, 0.0])
+        return seconds[-1]
