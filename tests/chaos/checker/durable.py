@@ -11,7 +11,6 @@ successful answers name the same date; what was refused for certain is not store
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from math import inf
 
@@ -25,52 +24,41 @@ DURABLE, UNKNOWN_SAFE = Invariant.ACKED_DURABLE, Invariant.UNKNOWN_SAFE
 
 def durable(timeline: Timeline, database: Database) -> Iterator[Violation]:
     """Violations of acked-durable and unknown-safe."""
-    stored = _stored(database)
+    stored = {
+        (room_id, message.id): message
+        for room_id, room in database.rooms.items()
+        for message in room.messages
+    }
     for (room, message_id), writing in timeline.writings.items():
         if not writing.sends:
             continue
-        copies = stored.get((room, message_id), [])
-        yield from _stored_as_answered(message_id, writing, copies)
-        yield from _safe(message_id, writing, copies)
-        for _ in copies[1:]:
-            yield _double(f"{message_id} is stored more than once", writing)
+        copy = stored.get((room, message_id))
+        yield from _stored_as_answered(message_id, writing, copy)
+        yield from _safe(message_id, writing, copy)
     yield from _unsent(timeline, database)
 
 
-def _stored(database: Database) -> dict[tuple[str, str], list[Stored]]:
-    stored: defaultdict[tuple[str, str], list[Stored]] = defaultdict(list)
-    for room_id, room in database.rooms.items():
-        for message in room.messages:
-            stored[room_id, message.id].append(message)
-    return dict(stored)
-
-
 def _stored_as_answered(
-    message_id: str, writing: Writing, copies: list[Stored]
+    message_id: str, writing: Writing, copy: Stored | None
 ) -> Iterator[Violation]:
     if not writing.acks:
         return
     evidence = (*writing.sends, *writing.acks)
-    if not copies and not writing.deletes:
-        yield _broken(DURABLE, f"{message_id} was answered, but is not stored", *evidence)
-    if copies and writing.deleted:
-        yield _broken(
-            DURABLE, f"the deletion of {message_id} was answered, but it is stored", *evidence
-        )
+    if copy is None:
+        if not writing.deletes:
+            yield _broken(DURABLE, f"{message_id} was answered, but is not stored", *evidence)
+        return
+    if writing.deleted:
+        what = f"the deletion of {message_id} was answered, but it is stored"
+        yield _broken(DURABLE, what, *evidence, *writing.deletes, *writing.deleted)
         return
     dates = {ack.ts for ack in writing.acks}
-    for copy in copies:
-        if len(dates) == 1 and copy.ts not in dates:
-            yield _broken(
-                DURABLE,
-                f"{message_id} was answered with {writing.acks[0].ts}, but has {copy.ts}",
-                *evidence,
-            )
-        if copy.body not in _texts(writing):
-            edits = (*writing.edits, *writing.edited)
-            yield _broken(
-                DURABLE, f"{message_id} has a text that it cannot have", *evidence, *edits
-            )
+    if len(dates) == 1 and copy.ts not in dates:
+        what = f"{message_id} was answered with {writing.acks[0].ts}, but has {copy.ts}"
+        yield _broken(DURABLE, what, *evidence)
+    if copy.body not in _texts(writing):
+        what = f"{message_id} has a text that it cannot have"
+        yield _broken(DURABLE, what, *evidence, *writing.edits, *writing.edited)
 
 
 def _texts(writing: Writing) -> set[str]:
@@ -84,12 +72,12 @@ def _texts(writing: Writing) -> set[str]:
     return texts if answered else texts | {writing.sends[0].body}
 
 
-def _safe(message_id: str, writing: Writing, copies: list[Stored]) -> Iterator[Violation]:
+def _safe(message_id: str, writing: Writing, copy: Stored | None) -> Iterator[Violation]:
     if len({ack.ts for ack in writing.acks}) > 1:
         yield _broken(
             UNKNOWN_SAFE, f"{message_id} was answered with different dates", *writing.acks
         )
-    if writing.refused and copies:
+    if writing.refused and copy is not None:
         yield _broken(
             UNKNOWN_SAFE, f"{message_id} was refused, but is stored", *writing.sends, *writing.errs
         )
@@ -98,16 +86,14 @@ def _safe(message_id: str, writing: Writing, copies: list[Stored]) -> Iterator[V
 def _unsent(timeline: Timeline, database: Database) -> Iterator[Violation]:
     """What is stored under an id that nobody sent: a second copy of something, or foreign."""
     senders = {
-        (room, writing.sends[0].body): writing
-        for (room, _), writing in timeline.writings.items()
-        if writing.sends
+        writing.sends[0].body: writing for writing in timeline.writings.values() if writing.sends
     }
     for room_id, room in database.rooms.items():
         for message in room.messages:
             known = timeline.writings.get((room_id, message.id))
             if message.kind is not None or (known is not None and known.sends):
                 continue
-            writing = senders.get((room_id, message.body))
+            writing = senders.get(message.body)
             if writing is None:
                 yield _broken(DURABLE, f"{message.id} is stored, but was never sent")
             else:

@@ -71,8 +71,10 @@ class Counts:
     delivered: int
     """Frames of new messages."""
     recovered: int
-    """Messages (per reader) first shown by an answer, or by a frame before `ready`, on a socket
-    after the reader's first one."""
+    """Messages (per reader) first shown by an answer, or by a frame before `ready`; not those of
+    the reader's first subscription, as long as nothing was lost."""
+    readers: int
+    """Readers (per room) that were there until the end, and so were owed everything."""
     lost: int
     """Violations of acked-durable and acked-delivered."""
     doubled: int
