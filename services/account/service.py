@@ -42,6 +42,7 @@ from services.account.last_logins import LastLogins
 from services.account.limits import Limits
 from services.account.login import Login, stored_now
 from services.account.metrics import AccountMetrics
+from services.account.migration import expand
 from services.account.own_profile import OwnProfile
 from services.account.passwords import Passwords
 from services.account.refusals import user_not_found
@@ -161,14 +162,11 @@ class AccountService(Tokens, Factors, Avatars, UserRoles, Account):
         )
 
     async def prepare(self, administrator: AdministratorSettings) -> None:
-        """Make indexes, the built-in bot and the first administrator. Nobody can register
-        before this has returned. Any number of replicas may do it at once.
+        """Make the built-in bot and the first administrator; the indexes are there. Nobody can
+        register before this has returned. Any number of replicas may do it at once.
 
         Raises: AdministratorImpossible.
         """
-        await self._users.prepare()
-        await self._failures.prepare()
-        await self._audit_store.prepare()
         await self._registrar.ensure_bot()
         await self._registrar.ensure_administrator(administrator)
 
@@ -395,6 +393,7 @@ async def run(process: Process) -> None:
             root_url=str(site.root_url),
         )
         try:
+            await process.schema(database, expand)
             await service.prepare(administrator)
             async with owned(
                 service.default_rooms.run(),

@@ -38,6 +38,7 @@ from services.authorization.domain import (
 from services.authorization.editing import Editor
 from services.authorization.facts import Facts
 from services.authorization.metrics import ACCESS, AuthorizationMetrics
+from services.authorization.migration import expand
 from services.authorization.settings import AuthorizationSettings
 from services.authorization.store import AuthorizationStore, MongoAuthorizationStore, MongoRoleStore
 
@@ -270,8 +271,8 @@ async def run(process: Process) -> None:
     async with process.mongo() as database, process.bus() as bus:
         store = MongoAuthorizationStore(database, timeout=settings.query_timeout)
         roles = MongoRoleStore(database)
-        await store.prepare()
-        await roles.prepare()
+        await process.schema(database, expand)
+        await store.fill()
         service = AuthorizationService(
             store, settings, AuthorizationMetrics(process.registry), roles, bus.publish
         )

@@ -31,6 +31,7 @@ from services.gateway.files.shelves import Shelves, kept
 from services.gateway.http import HttpServer
 from services.gateway.landing import health, landing_page
 from services.gateway.metrics import GatewayMetrics
+from services.gateway.migration import expand
 from services.gateway.rest.application import Application
 from services.gateway.rest.authentication import Authentication
 from services.gateway.rest.call import Door
@@ -60,6 +61,7 @@ async def run(process: Process) -> None:
     """Serve HTTP until the process is asked to stop, then finish what is being answered."""
     settings = load(GatewaySettings)
     async with process.mongo() as database, process.bus(decides_readiness=False) as bus:
+        await process.schema(database, expand)
         async with serving(
             bus,
             settings,
@@ -95,7 +97,8 @@ async def serving(
     """Listen while the context lasts; at its end running requests get time to finish.
 
     Args:
-        database: what all gateways share; None: this one counts calls alone and keeps no files.
+        database: what all gateways share, with its indexes; None: this one counts calls alone and
+            keeps no files.
         healthy: what `/health` answers.
         leaving: whether clients should bring their next request to another gateway.
     """
@@ -114,7 +117,7 @@ async def serving(
     workspace = Workspace(
         services.messaging, cors_origin=settings.cors_origin, rate_rule=_rate_rule(settings)
     )
-    limit = await _limit(settings, database)
+    limit = _limit(settings, database)
     for listener in (authentication, workspace):
         await bus.listen(listener, service=_NAME)
     async with _files(database, bus, settings) as shelves:
@@ -171,13 +174,10 @@ def _explainer(bus: Bus) -> Explainer | None:
     return Explainer(bus, partial(instances, bus.client)) if isinstance(bus, NatsBus) else None
 
 
-async def _limit(settings: GatewaySettings, database: Database | None) -> RateLimit | None:
+def _limit(settings: GatewaySettings, database: Database | None) -> RateLimit | None:
     if not settings.rate_limit:
         return None
-    counters = None
-    if database is not None:
-        counters = MongoRateStore(database)
-        await counters.prepare()
+    counters = None if database is None else MongoRateStore(database)
     return RateLimit(entries=settings.rate_limit_addresses, counters=counters)
 
 

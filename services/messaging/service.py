@@ -48,6 +48,7 @@ from services.messaging.marks import Marks
 from services.messaging.members import Members
 from services.messaging.message_marks import MessageMarks
 from services.messaging.metrics import DoorMetrics, EffectMetrics, FunnelMetrics
+from services.messaging.migration import expand
 from services.messaging.moderation import Moderation
 from services.messaging.notices import Notices
 from services.messaging.pruning import Pruning
@@ -102,8 +103,7 @@ class MessagingService(
         self._desk = desk
 
     async def prepare(self) -> None:
-        """Make indexes, settings and the first room where they are missing."""
-        await self._desk.store.prepare(trash_days=self._desk.settings.trash_days)
+        """Make settings and the first room where they are missing; the indexes are there."""
         await furnish(self._desk.store)
 
     async def run(self) -> None:
@@ -244,6 +244,7 @@ async def run(process: Process) -> None:
             settings=settings,
             registry=process.registry,
         )
+        await process.schema(database, expand)
         await service.prepare()
         async with asyncio.TaskGroup() as tasks:
             effects = tasks.create_task(service.run(), name="effects")

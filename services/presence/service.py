@@ -37,6 +37,7 @@ from services.presence.custom_statuses import CustomStatuses
 from services.presence.domain import MAX_TEXT, own_presence
 from services.presence.leases import NatsLeases
 from services.presence.metrics import PresenceMetrics
+from services.presence.migration import expand
 from services.presence.settings import PresenceSettings
 from services.presence.settling import CLAIM_LEASE, Announce, Settler
 from services.presence.store.custom_statuses import MongoCustomStatusStore
@@ -107,12 +108,6 @@ class PresenceService(Presence):
             settings=settings,
             metrics=metrics,
         )
-
-    async def prepare(self) -> None:
-        """Make the indexes."""
-        await self._sessions.prepare()
-        await self._users.prepare()
-        await self._offered.prepare()
 
     # -- connections ----------------------------------------------------------------------------
 
@@ -299,7 +294,7 @@ async def run(process: Process) -> None:
         )
         bus.on_reconnect(service.vigil.observe_anew)
         try:
-            await service.prepare()
+            await process.schema(database, expand)
             await leases.start()
             async with owned(service.writer.run(), service.settler.run()):
                 await bus.serve(service)

@@ -17,6 +17,7 @@ from hubbub.settings import load
 from hubbub.telemetry.log import get_logger
 from services.push.domain import ended_with, fields_of, may_replace, shown, too_many
 from services.push.metrics import PushMetrics
+from services.push.migration import expand
 from services.push.settings import PushSettings
 from services.push.store import MongoPushStore
 
@@ -40,10 +41,6 @@ class PushService(Push):
         self._settings = settings
         self._metrics = metrics
         self._clock = clock or SystemClock()
-
-    async def prepare(self) -> None:
-        """Make the indexes."""
-        await self._store.prepare()
 
     async def register_token(
         self, user_id: UserId, device: Device, hashed_token: str | None = None
@@ -110,7 +107,7 @@ async def run(process: Process) -> None:
     settings = load(PushSettings)
     async with process.mongo() as database, process.bus() as bus:
         service = PushService(database, settings=settings, metrics=PushMetrics(process.registry))
-        await service.prepare()
+        await process.schema(database, expand)
         await bus.serve(service)
         process.health.ready()
         log.info("service_ready", delivery="none")

@@ -40,6 +40,7 @@ async def run(process: Process) -> None:
         process.mongo(for_tail=True) as history,
         JetStreamLog(bus.client, settings) as event_log,
     ):
+        await process.schema(database)
         store = MongoLeaseStore(database)
         leadership = Leadership(
             store, settings, holder=process.instance, clock=clock, metrics=metrics

@@ -91,13 +91,16 @@ class MongoAuthorizationStore:
         self._timeout = timeout
 
     async def prepare(self) -> None:
-        """Make indexes, and insert roles and permissions that are missing.
-
-        Existing documents stay as they are; any number of replicas may do it at once.
-        """
+        """Make the indexes. Any number of replicas may do it at once."""
         with answering():
             await self._trash.create_index([("__collection__", 1), ("_deletedAt", 1)])
             await self._team_members.create_index([("teamId", 1), ("userId", 1)])
+
+    async def fill(self) -> None:
+        """Insert roles and permissions that are missing.
+
+        Existing documents stay as they are; any number of replicas may do it at once.
+        """
         await self._insert_missing(
             self._roles,
             {

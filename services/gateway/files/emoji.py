@@ -31,10 +31,6 @@ class CustomEmoji:
         self._store = store
         self._images = images
 
-    async def prepare(self) -> None:
-        """Make the indexes."""
-        await self._store.prepare()
-
     async def create(self, name: str, aliases: str, data: bytes) -> None:
         """Add an emoji. Raises: BadRequest: `emoji-is-not-image`, a name that is none or taken."""
         picture = await self._picture(data)

@@ -71,7 +71,7 @@ async def kept(
     fetcher: Fetcher | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Shelves]:
-    """Files and pictures in `database`, cleaned while the context lasts.
+    """Files and pictures in `database`, which has its indexes, cleaned while the context lasts.
 
     Args:
         holder: names this process.
@@ -97,8 +97,6 @@ async def kept(
         kept_unsent=timedelta(hours=settings.unsent_hours),
     )
     try:
-        await uploads.prepare()
-        await emoji.prepare()
         await bus.listen(cleaner, service=_SERVICE)
         await bus.serve(PictureService(portraits, emoji, bus.proxy(Account)))
         async with owned(cleaner.run()):

@@ -23,6 +23,16 @@ _WRITE_TRIES = 3
 _END_BATCH = 1000  # users
 
 
+async def prepare(database: Database) -> None:
+    """Make the indexes. Any number of replicas may do it at once."""
+    sessions: AsyncCollection[Document] = database["usersSessions"]
+    with answering():
+        await sessions.create_index("due", sparse=True)
+        await sessions.create_index("connections.instanceId", sparse=True)
+        await sessions.create_index("connections._updatedAt", sparse=True)
+        await sessions.create_index("announcedAt", sparse=True)
+
+
 class MongoSessionStore:
     """The store on MongoDB. Every method raises `Unavailable` when the database is away."""
 
@@ -37,14 +47,6 @@ class MongoSessionStore:
         self._once: AsyncCollection[Document] = database["hubbub_once"]
         self._grace = grace
         self._claim_lease = claim_lease
-
-    async def prepare(self) -> None:
-        """Make the indexes. Any number of replicas may do it at once."""
-        with answering():
-            await self._sessions.create_index("due", sparse=True)
-            await self._sessions.create_index("connections.instanceId", sparse=True)
-            await self._sessions.create_index("connections._updatedAt", sparse=True)
-            await self._sessions.create_index("announcedAt", sparse=True)
 
     async def write(self, changes: Iterable[Change], now: datetime) -> None:
         """Apply changes; each is atomic, their order does not matter."""

@@ -21,6 +21,7 @@ from hubbub.ids import UserId
 from hubbub.mongo import Database
 from services.account.hashing import Scheme
 from services.account.metrics import AccountMetrics
+from services.account.migration import expand
 from services.account.passwords import Passwords
 from services.account.service import AccountService
 from services.account.settings import AccountSettings, AdministratorSettings
@@ -120,6 +121,7 @@ class Server:
         )
         self.stack.push_async_callback(passwords.close)
         self.stack.push_async_callback(service.close)
+        await expand(self.database)
         await service.prepare(administrator)
         return service
 

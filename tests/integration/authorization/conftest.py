@@ -16,6 +16,7 @@ from hubbub.contracts.events import Audited
 from hubbub.ids import RoomId, UserId
 from hubbub.mongo import Database
 from services.authorization.metrics import AuthorizationMetrics
+from services.authorization.migration import expand
 from services.authorization.service import AuthorizationService
 from services.authorization.settings import AuthorizationSettings
 from services.authorization.store import MongoAuthorizationStore, MongoRoleStore
@@ -93,8 +94,8 @@ async def service(
         deeds.append(event)
 
     store, roles = MongoAuthorizationStore(workspace.database), MongoRoleStore(workspace.database)
-    await store.prepare()
-    await roles.prepare()
+    await expand(workspace.database)
+    await store.fill()
     service = AuthorizationService(
         store,
         AuthorizationSettings(),

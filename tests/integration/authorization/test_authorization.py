@@ -43,7 +43,7 @@ async def test_seeds(workspace: Workspace, service: AuthorizationService) -> Non
     await permissions.update_one({"_id": "create-c"}, {"$set": {"roles": ["admin"]}})
     await permissions.delete_one({"_id": "create-d"})
     stores = [MongoAuthorizationStore(workspace.database) for _ in range(3)]
-    await asyncio.gather(*(store.prepare() for store in stores))
+    await asyncio.gather(*(store.fill() for store in stores))
 
     stored = {document["_id"]: document async for document in permissions.find({})}
     roles = await workspace.database["rocketchat_roles"].find({}).to_list()
@@ -271,7 +271,7 @@ async def test_database_away(workspace: Workspace, clock: FakeClock) -> None:
         app_name="tests",
     )
     store = MongoAuthorizationStore(workspace.database)
-    await store.prepare()
+    await store.fill()
     metrics = AuthorizationMetrics(CollectorRegistry())
     roles = MongoRoleStore(workspace.database)
     service = AuthorizationService(store, AuthorizationSettings(), metrics, roles, ignored, clock)

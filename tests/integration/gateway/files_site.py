@@ -16,6 +16,7 @@ from hubbub.bus import LocalBus
 from hubbub.contracts.events import SettingsChanged
 from hubbub.contracts.pictures import Pictures
 from hubbub.mongo import Database
+from services.gateway.migration import expand
 from services.gateway.service import serving
 from services.gateway.settings import GatewaySettings
 from tests.integration.gateway.conftest import Reply, Site
@@ -123,6 +124,7 @@ async def running(database: Database, **settings: Any) -> AsyncIterator[FileSite
     world.add_user("root", "admin", "user")
     # As the messaging service makes it.
     await database.rocketchat__trash.create_index([("__collection__", 1), ("_deletedAt", 1)])
+    await expand(database)
     authorization = made(FakeAuthorization, world)
     messaging = made(FakeMessaging, world)
     bus = LocalBus()

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from hubbub.mongo import Database
+from services.gateway.migration import expand
 from services.gateway.rest.rate_limit import RateLimit, RateRule
 from services.gateway.service import serving
 from services.gateway.settings import GatewaySettings
@@ -61,6 +62,7 @@ async def test_four_gateways_hold_one_limit(database: Database) -> None:
 
 async def test_two_gateways_answer_alike(database: Database) -> None:
     """A call to one leaves fewer at the other."""
+    await expand(database)
     async with running(rate_limit=True) as first:
         settings = GatewaySettings(port=0, rate_limit=True)
         async with (

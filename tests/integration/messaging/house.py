@@ -25,6 +25,7 @@ from hubbub.contracts.workspace import PERMISSIONS
 from hubbub.ids import RoomId, UserId
 from hubbub.mongo import Database
 from services.account.store.users import MongoUserStore
+from services.messaging.migration import expand
 from services.messaging.service import MessagingService, assemble
 from services.messaging.settings import MessagingSettings
 from services.messaging.whisper import What
@@ -248,6 +249,7 @@ async def house(database: Database, settings: MessagingSettings = SETTINGS) -> A
         settings=settings,
     )
     await MongoUserStore(database).prepare()  # users and their indexes are another service's
+    await expand(database)
     await service.prepare()
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from services.messaging.migration import expand
 from services.messaging.store.schema import MEMBERSHIPS
 from tests.integration.messaging.house import House
 
@@ -22,7 +23,7 @@ async def test_a_start_does_not_wait_for_open_transactions(home: House) -> None:
             await collection.update_many({}, {"$set": {"touched": True}}, session=session)
 
         async with asyncio.timeout(15):
-            await home.service.prepare()
+            await expand(home.database)
         await session.abort_transaction()
 
     assert await home.say(bob, room_id)
@@ -32,7 +33,7 @@ async def test_a_membership_keeps_what_it_was(home: House) -> None:
     """The option is switched on where another tool made the collection."""
     await home.database.drop_collection(MEMBERSHIPS)
     await home.database.create_collection(MEMBERSHIPS)
-    await home.service.prepare()
+    await expand(home.database)
 
     (found,) = await (await home.database.list_collections(filter={"name": MEMBERSHIPS})).to_list()
     assert found["options"]["changeStreamPreAndPostImages"] == {"enabled": True}

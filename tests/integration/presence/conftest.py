@@ -19,6 +19,7 @@ from hubbub.ids import UserId
 from hubbub.mongo import Database
 from hubbub.tasks import owned
 from services.presence.metrics import PresenceMetrics
+from services.presence.migration import expand
 from services.presence.service import PresenceService
 from services.presence.settings import PresenceSettings
 
@@ -120,7 +121,7 @@ class Cluster:
             clock=self.clock,
         )
         replica = Replica(service, leases, self.frames)
-        await service.prepare()
+        await expand(self.database)
         try:
             async with owned(service.writer.run()):
                 yield replica

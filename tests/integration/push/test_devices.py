@@ -15,6 +15,7 @@ from hubbub.contracts.push import Device, DeviceKind, Push
 from hubbub.ids import UserId
 from hubbub.mongo import Database
 from services.push.metrics import PushMetrics
+from services.push.migration import expand
 from services.push.service import PushService
 from services.push.settings import PushSettings
 
@@ -40,7 +41,7 @@ async def bus(database: Database, clock: FakeClock) -> AsyncIterator[LocalBus]:
         metrics=PushMetrics(CollectorRegistry()),
         clock=clock,
     )
-    await service.prepare()
+    await expand(database)
     bus = LocalBus(service="push")
     await bus.serve(service)
     yield bus

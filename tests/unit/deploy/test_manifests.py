@@ -33,6 +33,7 @@ BUILT_IN = {
     "Deployment",
     "HorizontalPodAutoscaler",
     "Ingress",
+    "Job",
     "NetworkPolicy",
     "Pod",
     "PodDisruptionBudget",

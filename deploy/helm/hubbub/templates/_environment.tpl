@@ -21,6 +21,9 @@
 {{- if and .facts.mongo (include "hubbub.ownMongo" $root) -}}
 {{- $_ := set $env "HUBBUB_MONGO_URL" (printf "mongodb://%s-mongodb:27017/hubbub?directConnection=true" (include "hubbub.fullname" $root)) -}}
 {{- end -}}
+{{- if and .facts.mongo (include "hubbub.migrates" $root) -}}
+{{- $_ := set $env "HUBBUB_SCHEMA_AT_START" "wait" -}}
+{{- end -}}
 {{- if $values.tracing.endpoint -}}
 {{- $_ := set $env "OTEL_EXPORTER_OTLP_ENDPOINT" $values.tracing.endpoint -}}
 {{- $_ := set $env "HUBBUB_TRACING_RATIO" $values.tracing.ratio -}}

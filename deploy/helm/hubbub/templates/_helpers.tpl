@@ -119,6 +119,13 @@ nats://{{ include "hubbub.fullname" . }}-nats:4222
 {{- if not (or .Values.mongodb.existingSecret .Values.mongodb.uri) }}{{ if .Values.mongodb.dev.enabled }}true{{ end }}{{ end -}}
 {{- end -}}
 
+{{/* "true" when a Job makes the database ready, and services wait for it. */}}
+{{- define "hubbub.migrates" -}}
+{{- $enabled := .Values.migrations.enabled -}}
+{{- if kindIs "invalid" $enabled }}{{ $enabled = not (include "hubbub.ownMongo" .) }}{{ end -}}
+{{- if $enabled }}true{{ end -}}
+{{- end -}}
+
 {{- define "hubbub.devSecret" -}}
 {{ include "hubbub.fullname" . }}-development
 {{- end -}}

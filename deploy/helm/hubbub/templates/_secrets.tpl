@@ -9,11 +9,7 @@
 {{- define "hubbub.secretLines" -}}
 {{- $root := .root -}}
 {{- if .facts.mongo }}
-{{- if .root.Values.mongodb.existingSecret }}
-{{ include "hubbub.secretSource" (dict "secret" .root.Values.mongodb.existingSecret "key" .root.Values.mongodb.uriKey "file" "hubbub_mongo_url") }}
-{{- else if .root.Values.mongodb.uri }}
-{{ include "hubbub.secretSource" (dict "secret" (include "hubbub.devSecret" $root) "key" "mongodb-uri" "file" "hubbub_mongo_url") }}
-{{- end }}
+{{ include "hubbub.mongoSource" $root }}
 {{- end }}
 {{- $nats := ternary .root.Values.nats.auth .root.Values.externalNats .root.Values.nats.enabled }}
 {{- if $nats.existingSecret }}
@@ -33,6 +29,17 @@
 - secret:
     name: {{ .secret }}
     items: [{key: {{ .key | quote }}, path: {{ .file }}}]
+{{- end -}}
+
+{{/* Where the database is, if that is secret. */}}
+{{- define "hubbub.mongoSource" -}}
+{{- with .Values.mongodb }}
+{{- if .existingSecret }}
+{{- include "hubbub.secretSource" (dict "secret" .existingSecret "key" .uriKey "file" "hubbub_mongo_url") }}
+{{- else if .uri }}
+{{- include "hubbub.secretSource" (dict "secret" (include "hubbub.devSecret" $) "key" "mongodb-uri" "file" "hubbub_mongo_url") }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* The first administrator's password, if there is one. */}}

@@ -31,6 +31,7 @@ COMMANDS = {
     "metrics": ("metrics", "list every metric with its labels and meaning"),
     "explain": ("explain", "tell why a user did not get a message"),
     "doctor": ("doctor", "check what Hubbub needs on this machine"),
+    "migrate": ("migrate", "make the database ready for this version"),
     "backup": ("backup", "copy the database to a file, and put it back"),
     "selftest": ("selftest", "send a message through a running Hubbub"),
     "replica-set": ("replica_set", "make a lone mongod a replica set of one"),

@@ -24,6 +24,7 @@ from hubbub.settings import Settings, is_secret, variable_name
 _COMMON_MODULES = (
     "hubbub.settings",
     "hubbub.mongo",
+    "hubbub.migration.settings",
     "hubbub.bus.settings",
     "hubbub.telemetry.log",
     "hubbub.telemetry.tracing",

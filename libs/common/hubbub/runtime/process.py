@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     # A service that needs no database must not load the driver, nor the other way round.
     from hubbub import mongo
     from hubbub.bus import NatsBus
+    from hubbub.migration.steps import Expand
+    from hubbub.mongo import Database
 
 log = get_logger(__name__)
 
@@ -28,6 +30,7 @@ HURRY = 2.0
 NATS_PATIENCE = 30.0
 """Seconds without NATS after which another instance is the better one to ask."""
 
+_SCHEMA_PAUSE = 1.0  # seconds between two looks at the schema
 _COMPLAINT_PAUSE = 10.0  # seconds between two lines about the same missing server
 _SUFFIX_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -142,6 +145,49 @@ class Process:
             yield mongo.database_of(client)
         finally:
             await client.close()
+
+    async def schema(self, database: Database, expand: Expand | None = None) -> None:
+        """The database has what the service needs when this returns.
+
+        `HUBBUB_SCHEMA_AT_START` says whether the service makes it, or waits as long as it takes
+        for `hubbub migrate expand`, not started meanwhile.
+
+        Args:
+            expand: makes what this service lacks; None: it needs what others make.
+
+        Raises:
+            CannotStart: what this version needs was removed from the database.
+            Stopped: the process was asked to stop before the database was ready.
+        """
+        from hubbub import mongo
+        from hubbub.migration import version
+        from hubbub.migration.settings import SchemaSettings
+
+        wait = load(SchemaSettings).at_start == "wait"
+        told: version.Version | None = None
+        while True:
+            found = None
+            with suppress(mongo.Unreachable):  # its check tells of it
+                found = await version.read(database)
+            if found is not None:
+                if found.is_beyond:
+                    raise CannotStart(found.beyond())
+                if found.is_ready or not wait:
+                    break
+                if told is None:
+                    log.warning(
+                        "waiting_for_schema",
+                        found=found.expanded,
+                        needed=version.NEEDED,
+                        command="hubbub migrate expand",
+                    )
+                    told = found
+                    self.health.not_ready("waiting for the schema")
+            await self._unless_stopped(asyncio.sleep(_SCHEMA_PAUSE))
+        if told is not None:
+            log.info("schema_ready", found=found.expanded)
+        if expand is not None and not wait:
+            await expand(database)
 
     async def _found(self, name: str, url: str, attempt: Callable[[], Awaitable[object]]) -> None:
         """Try until a server answers."""
