@@ -62,7 +62,7 @@ def judge(history: Iterable[Record], database: Database, bounds: Bounds = USUAL)
     """
     lines = timeline(history)
     rooms = logs(lines, database)
-    readers = len(stayed(lines, rooms))
+    readers = sum(reader.first is not None for reader in stayed(lines, rooms))
     if not readers:
         raise ProvesNothing("no reader was there until the end")
     violations = [

@@ -7,7 +7,8 @@ answered with success, that stands in their last membership, and that is owed fr
 `ready` of that membership on or is younger than the first answer to "what did I miss since?"
 after it. Shown is what came by itself or in an answer, over whichever socket. They have also been
 shown the final text, if an edit that was begun after that `ready` was answered with success. And
-their subscription is not refused in the end. What somebody tried to delete is not asked for.
+in the end their subscription is not refused, nor without an answer. What somebody tried to delete
+is not asked for.
 
 says-so: while a subscription stands, every message of the reader's memberships comes over it by
 itself, from the first new message that came or that is owed from `ready` on, up to the last one
@@ -34,31 +35,50 @@ from tests.chaos.history import CatchUp, Frame, NoSub, Ready, Record, Resync, Sh
 # --- acked-delivered --------------------------------------------------------------------------
 
 
-def stayed(timeline: Timeline, logs: Mapping[str, Log]) -> list[tuple[str, str]]:
-    """(user, room) of those who are connected members in the end, and listened."""
-    return [
-        (user, room)
-        for (user, room), listenings in timeline.listenings.items()
-        if room in logs and user in logs[room].members and timeline.sockets.get(user)
-    ]
+@dataclass(frozen=True, slots=True)
+class Stayed:
+    """A connected member, and the subscriptions of its last membership."""
+
+    user: str
+    room: str
+    listenings: tuple[Listening, ...]
+
+    @property
+    def first(self) -> Ready | None:
+        """The first that stood."""
+        return next((one.ready for one in self.listenings if one.ready is not None), None)
+
+
+def stayed(timeline: Timeline, logs: Mapping[str, Log]) -> list[Stayed]:
+    """Those who asked for a room's messages, and are connected members of it in the end."""
+    found = []
+    for (user, room), listenings in timeline.listenings.items():
+        if user in logs[room].members and timeline.sockets.get(user):
+            since = _added(timeline.moves.get((user, room), Moves()))
+            mine = tuple(one for one in listenings if one.sub.t_mono >= since)
+            if mine:
+                found.append(Stayed(user, room, mine))
+    return found
 
 
 def delivered(timeline: Timeline, logs: Mapping[str, Log]) -> Iterator[Violation]:
     """Violations of acked-delivered."""
-    for user, room in stayed(timeline, logs):
-        since = _added(timeline.moves.get((user, room), Moves()))
-        mine = [one for one in timeline.listenings[user, room] if one.sub.t_mono >= since]
-        if mine and isinstance(mine[-1].end, NoSub):
-            what = f"{user} is a member of {room}, but the subscription was refused or ended"
-            yield Violation(Invariant.ACKED_DELIVERED, what, (mine[-1].sub, mine[-1].end))
-        first = next((one.ready for one in mine if one.ready is not None), None)
-        if first is not None:
-            yield from _shown_all(timeline, logs[room], user, room, first)
+    for reader in stayed(timeline, logs):
+        last = reader.listenings[-1]
+        who = f"{reader.user} is a member of {reader.room}"
+        if isinstance(last.end, NoSub):
+            yield _lost(f"{who}, but the subscription was refused or ended", last.sub, last.end)
+        elif last.end is None and last.ready is None:
+            yield _lost(f"{who}, but the subscription was not answered", last.sub)
+        if reader.first is not None:
+            log = logs[reader.room]
+            yield from _shown_all(timeline, log, reader.user, reader.room, reader.first)
 
 
 def _added(moves: Moves) -> float:
-    """When the last addition of a user was begun that may have made them a member."""
-    return max((one.t_mono for one in moves.add), default=-inf)
+    """The moment before which the user's last membership certainly had not begun."""
+    removed = moves.removed[-1].t_mono if moves.removed else -inf
+    return min((one.t_mono for one in moves.add if one.t_mono > removed), default=removed)
 
 
 def _shown_all(
@@ -122,8 +142,6 @@ class _Span:
 def says_so(timeline: Timeline, logs: Mapping[str, Log]) -> Iterator[Violation]:
     """Violations of says-so."""
     for (user, room), listenings in timeline.listenings.items():
-        if room not in logs:
-            continue
         log, highest = logs[room], -1
         moves = timeline.moves.get((user, room), Moves())
         for listening in listenings:
@@ -149,11 +167,11 @@ def _spans(listening: Listening, ready: Ready, log: Log, highest: int) -> list[_
 
 
 def _holes(timeline: Timeline, log: Log, listening: Listening, span: _Span) -> Iterator[Violation]:
-    new = [log.places[one.id] for one in span.frames if one.edited is None and one.id in log.places]
-    first = min([*new, span.owed])
-    last = len(log.messages) - 1 if span.lasts else max(new, default=-1)
+    reaches = [_reach(log, one) for one in span.frames if one.edited is None]
+    first = min([span.owed, *(before for before, _ in reaches)])
+    top = max((last for _, last in reaches), default=-1)
+    last = len(log.messages) - 1 if span.lasts else top
     came = {one.id for one in span.frames}
-    top = max(new, default=-1)
     for place in range(first, last + 1):
         message = log.messages[place]
         if message.id in came or not log.was_member(listening.user, log.position(message)):
@@ -163,6 +181,16 @@ def _holes(timeline: Timeline, log: Log, listening: Listening, span: _Span) -> I
             continue
         what = f"{listening.user} was not told that {message.id} is missing"
         yield _silent(f"{what} on socket {listening.socket}", span.begins, *span.frames[-1:])
+
+
+def _reach(log: Log, frame: Frame) -> tuple[int, int]:
+    """The places of the first message that does not come before this one, and of the last that
+    does not come after it. They differ if this one is not stored any more."""
+    place = log.places.get(frame.id)
+    if place is not None:
+        return place, place
+    after = bisect_left(log.messages, frame.ts, key=lambda one: one.ts)
+    return after, after - 1
 
 
 def _untold(listening: Listening, ready: Ready, moves: Moves) -> Iterator[Violation]:

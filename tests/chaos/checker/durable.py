@@ -30,8 +30,6 @@ def durable(timeline: Timeline, database: Database) -> Iterator[Violation]:
         for message in room.messages
     }
     for (room, message_id), writing in timeline.writings.items():
-        if not writing.sends:
-            continue
         copy = stored.get((room, message_id))
         yield from _stored_as_answered(message_id, writing, copy)
         yield from _safe(message_id, writing, copy)

@@ -47,9 +47,8 @@ def no_leak(timeline: Timeline, logs: Mapping[str, Log]) -> Iterator[Violation]:
     """Violations of no-leak."""
     for key in timeline.listenings.keys() | timeline.shown.keys() | timeline.moves.keys():
         user, room = key
-        if room in logs:
-            moves = timeline.moves.get(key, Moves())
-            yield from _Judge(timeline, logs[room], user, room, moves).judge()
+        moves = timeline.moves.get(key, Moves())
+        yield from _Judge(timeline, logs[room], user, room, moves).judge()
 
 
 class _Judge:

@@ -33,6 +33,7 @@ class Stay:
         return self.begins <= position < self.ends
 
 
+_NO_ROOM = Room((), frozenset())
 ALWAYS = (Stay(-inf, inf),)
 
 
@@ -70,7 +71,7 @@ class Log:
 
 
 def logs(timeline: Timeline, database: Database) -> dict[str, Log]:
-    """Room → its log."""
+    """Room → its log. A room that is not stored has an empty one."""
     told: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
     for (user, room), moves in timeline.moves.items():
         told[room] += [(one.seq, user) for one in moves.removed if one.seq is not None]
@@ -79,8 +80,8 @@ def logs(timeline: Timeline, database: Database) -> dict[str, Log]:
         if writing.sends:
             sent[room_id][message_id] = writing.sends[0].t_mono
     return {
-        room_id: _log(room, told[room_id], sent[room_id])
-        for room_id, room in database.rooms.items()
+        room_id: _log(database.rooms.get(room_id, _NO_ROOM), told[room_id], sent[room_id])
+        for room_id in database.rooms.keys() | timeline.rooms
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import inf
 
 from tests.chaos.checker.verdict import ProvesNothing
 from tests.chaos.history import (
@@ -51,7 +50,7 @@ class Writing:
     def refused(self) -> bool:
         """Every attempt was answered with a certain refusal."""
         attempts, certain = len(self.sends), sum(err.outcome == "refused" for err in self.errs)
-        return not self.acks and attempts == certain == len(self.errs)
+        return not self.acks and 0 < attempts == certain == len(self.errs)
 
 
 @dataclass(slots=True)
@@ -69,11 +68,6 @@ class Listening:
     """What ended it: `nosub`, `close`, or the next `sub` of the same room on this socket."""
     events: list[Frame | CatchUp | Resync] = field(default_factory=list)
     """What came over this socket about this room meanwhile, in order."""
-
-    @property
-    def ended(self) -> float:
-        """Monotonic seconds; infinite while it lasts."""
-        return inf if self.end is None else self.end.t_mono
 
 
 @dataclass(slots=True)
@@ -105,6 +99,14 @@ class Timeline:
     memory: dict[str, list[Memory]]
     """Process → samples."""
     faults: list[tuple[Fault, Healed | None]]
+
+    @property
+    def rooms(self) -> set[str]:
+        """Where anything happened."""
+        return {
+            *(room for room, _ in self.writings),
+            *(room for _, room in (*self.listenings, *self.shown, *self.moves)),
+        }
 
     @property
     def end(self) -> float:
@@ -226,7 +228,7 @@ class _Sorter:
             case Frame() | CatchUp():
                 self._shown(record)
             case _:
-                raise TypeError(f"{record.op} is not judged")
+                raise TypeError(f"{type(record).__name__} is not judged")
 
     def _subscribe(self, record: Sub) -> None:
         rooms = self._current[record.socket]

@@ -148,3 +148,11 @@ def test_everybody_gone_is_no_success() -> None:
 
     with pytest.raises(ProvesNothing, match="no reader was there until the end"):
         check(drill.records, drill.database())
+
+
+def test_a_new_kind_of_record_needs_a_judge() -> None:
+    """What is noted, but not looked at, would be taken for fine."""
+    drill = small()
+
+    with pytest.raises(TypeError, match="Record is not judged"):
+        check([*drill.records, Record(t_mono=0.0, proc="x")], drill.database())

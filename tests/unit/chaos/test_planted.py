@@ -228,8 +228,24 @@ def member_refused(drill: Spoiled) -> None:
     )
 
 
+def newcomer_refused(drill: Spoiled) -> None:
+    """Ivan was made a member, and is refused all the same."""
+    last = drill.records[-1]
+    drill.members.add("ivan")
+    drill.stored.append(Stored("x1", "ivan", START + 200_000, 10, "au"))
+    drill.add(Sub(proc="r", user="ivan", socket="ivan/1", room="A"), last)
+    drill.add(NoSub(proc="r", user="ivan", socket="ivan/1", room="A"), last, 0.002)
+
+
+def never_ready(drill: Spoiled) -> None:
+    """Bo asks again in the end, and hears nothing."""
+    drill.add(Sub(proc="r", user="bo", socket="bo/2", room="A"), drill.records[-1])
+
+
 @judged(
     [
+        (newcomer_refused, "ivan is a member of A, but the subscription was refused"),
+        (never_ready, "bo is a member of A, but the subscription was not answered"),
         (missing_in_the_answer, "bo was never shown m2"),
         (newcomer, "fay was never shown m1"),
         (edit_not_shown, "bo was never shown the last text of m9"),
@@ -545,6 +561,16 @@ def told_too_late(drill: Spoiled) -> None:
     drill.change(answered, t_mono=late.t_mono + 0.002)
 
 
+def hole_before_a_deleted_one(drill: Spoiled) -> None:
+    """What came next is not stored any more, but it did come."""
+    last = drill.records[-1]
+    drill.add(Delete(proc="w", room="A", id="m11", user="ana"), last)
+    del drill.stored[drill.place("m11")]
+    drill.add(Close(proc="r", user="bo", socket="bo/2"), last, 0.002)
+    drill.statuses["bo"] = "offline"
+    drill.drop(drill.one(Frame, user="bo", id="m10"))
+
+
 def removed_in_silence(drill: Spoiled) -> None:
     last = drill.records[-1]
     drill.members.discard("bo")
@@ -562,6 +588,7 @@ def removed_in_silence(drill: Spoiled) -> None:
         (hole_after_resync, "dan was not told that m5 is missing on socket dan/1"),
         (resync_of_another_room, "dan was not told that m3 is missing on socket dan/1"),
         (told_too_late, "dan was not told that m3 is missing on socket dan/1"),
+        (hole_before_a_deleted_one, "bo was not told that m10 is missing on socket bo/2"),
         (removed_in_silence, "bo was removed from A, and not told on socket bo/2"),
     ]
 )
@@ -653,6 +680,31 @@ def edit_while_it_was_open(drill: Spoiled) -> None:
     drill.add(Add(proc="o", room="A", user="cy"), drill.one(Remove), -0.001)
 
 
+def removed_and_added_twice(drill: Spoiled) -> None:
+    """What is true already is announced again; it changes nothing."""
+    drill.stored.append(Stored("x1", "cy", START + 200_000, 10, "au"))
+    drill.stored.append(Stored("x2", "zoe", START + 200_001, 11, "ru"))
+    drill.stored.append(Stored("x3", "zoe", START + 200_002, 12, "ul"))
+
+
+def not_added_again(drill: Spoiled) -> None:
+    """Cy is a member again, but has not subscribed."""
+    added = drill.one(Added)
+    late = [one for one in drill.records if getattr(one, "user", "") == "cy"]
+    drill.drop(*(one for one in late if one.t_mono > added.t_mono))
+
+
+def resync_before_ready(drill: Spoiled) -> None:
+    """Nothing was promised yet."""
+    sub = drill.one(Sub, user="dan")
+    drill.add(Resync(proc="r", user="dan", socket="dan/1"), sub)
+
+
+def edit_of_what_was_there(drill: Spoiled) -> None:
+    """Nobody in this drill sent it."""
+    drill.add(Edit(proc="w", room="A", id="old", user="ana", body="new"), drill.records[-1])
+
+
 def nothing_in_the_answer(drill: Spoiled) -> None:
     asked = drill.one(CatchUp, user="bo", socket="bo/2")
     drill.add(replace(asked, user="ivan", socket="ivan/1", messages=()), asked)
@@ -700,6 +752,10 @@ def not_judged_yet(drill: Spoiled) -> None:
         again_after_a_question,
         replayed_to_a_member_again,
         edit_while_it_was_open,
+        resync_before_ready,
+        edit_of_what_was_there,
+        removed_and_added_twice,
+        not_added_again,
         nothing_in_the_answer,
         not_there_in_the_end,
         closed_before_the_next,
