@@ -4,7 +4,8 @@ no-leak: nobody is shown what they are no member for. What decides is the log of
 clock: a frame is a leak if the message stands where the reader's membership had ended (see
 `log`). A frame that was on the wire when the removal became visible shows a message before the
 removal, whenever it arrives, and is none. Neither is what a subscription replays that was asked
-for after the reader had become a member again: that is, after the message may have been stored.
+for after the next attempt to make the reader a member again was begun; or, if the removals in the
+log are not those of the drill, after the message may have been stored.
 
 Where the log does not tell (an edit, a message that is not stored, a removal that the log does
 not tell of), the monotonic clock of the drill decides, and only what is certain is said: the
@@ -106,9 +107,22 @@ class _Judge:
         position = self._log.position(self._log.messages[place])
         if self._log.was_member(self._user, position):
             return False
-        again = any(stay.begins > position for stay in self._log.stays_of(self._user)[-1:])
         asked = self._asked.get(id(frame), -inf)
-        return not again or asked <= self._log.begun[place]
+        return asked < self._back(position, self._log.begun[place])
+
+    def _back(self, position: float, stored: float) -> float:
+        """The moment before which the user certainly was not a member again, after `position`.
+
+        `stored`: when the message there was stored at the earliest.
+        """
+        stays = self._log.stays_of(self._user)
+        if not any(stay.begins > position for stay in stays):
+            return inf
+        if sum(stay.ends < inf for stay in stays) != len(self._moves.removed):
+            return stored  # nobody knows which answer belongs to which removal
+        ended = sum(stay.ends <= position for stay in stays)
+        since = self._moves.removed[ended - 1].t_mono if ended else -inf
+        return next((one.t_mono for one in self._moves.add if one.t_mono > since), stored)
 
     def _meanwhile(
         self, what: str, begun: float, done: float, record: Record, asked: float = -inf

@@ -402,6 +402,23 @@ def much_later(drill: Spoiled) -> None:
         drill.add(frame_for(drill, "cy", message_id), added, number / 1000)
 
 
+def race(drill: Spoiled) -> None:
+    """The message was sent before cy subscribed once more, and stored after the removal."""
+    remove, ack = drill.one(Remove), drill.one(Ack, id="m5")
+    drill.change(drill.one(Send, id="m5"), t_mono=remove.t_mono - 0.005)
+    drill.add(Sub(proc="r", user="cy", socket="cy/1", room="A"), remove, -0.004)
+    drill.add(Ready(proc="r", user="cy", socket="cy/1", room="A"), remove, -0.003)
+    drill.change(drill.one(NoSub, user="cy"), t_mono=ack.t_mono + 0.008)
+    drill.add(frame_for(drill, "cy", "m5"), ack)
+
+
+def unknown_removals(drill: Spoiled) -> None:
+    """Somebody else removed cy, too."""
+    drill.stored.append(Stored("x1", "cy", START + 200_000, 10, "ru"))
+    drill.stored.append(Stored("x2", "cy", START + 200_001, 11, "au"))
+    before_it_was_told(drill)
+
+
 def told_by_the_answer(drill: Spoiled) -> None:
     """The log has no announcement of bo's removal, but its number was in the answer."""
     drill.members.discard("bo")
@@ -472,6 +489,8 @@ def member_still(drill: Spoiled) -> None:
         (its_own_removal, "cy got s4 of A, which stands where they are no member"),
         (before_it_was_told, "cy got m5 of A, which stands where they are no member"),
         (much_later, "cy got m5 of A, which stands where they are no member"),
+        (race, "cy got m5 of A, which stands where they are no member"),
+        (unknown_removals, "cy got m5 of A, which stands where they are no member"),
         (told_by_the_answer, "bo got m11 of A, which stands where they are no member"),
         (untold, "cy got m5 of A while no member"),
         (edit_after_the_end, "cy got m1 of A while no member"),
