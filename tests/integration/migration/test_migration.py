@@ -8,17 +8,18 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import metadata
+from pathlib import Path
 
 import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from hubbub.backup import schema
+from hubbub.backup import restoring, schema, snapshot
 from hubbub.migration import lease, version
 from hubbub.migration.expanding import MigrationFailed, expand
 from hubbub.migration.steps import steps
 from hubbub.migration.version import NEEDED, SCHEMAS, Version, read
-from hubbub.mongo import Database
+from hubbub.mongo import Client, Database
 from hubbub.runtime import CannotStart, Process, Stopped
 from tests.waiting import eventually
 
@@ -36,7 +37,7 @@ async def _expand(database: Database, **changes: object) -> Version:
 
 async def _indexes(database: Database) -> dict[str, list[dict[str, object]]]:
     shapes = await schema.read(database)
-    return {name: shape.indexes for name, (_, shape) in shapes.items() if name != SCHEMAS}
+    return {name: shape.indexes for name, (_, shape) in shapes.items()}
 
 
 async def test_everything_is_made_once(database: Database) -> None:
@@ -112,6 +113,20 @@ async def test_a_lease_that_is_lost_ends_the_work(
         await _expand(database, services={"robbed": robbed})
     assert cancelled
     assert await read(database) == Version()
+
+
+async def test_a_restored_database_is_not_ready(database: Database, tmp_path: Path) -> None:
+    """What a copy leaves out has lost its indexes."""
+    await _expand(database)
+    client: Client = database.client
+    await snapshot.create(client, database, tmp_path / "a.backup", lambda _: None)
+
+    await restoring.restore(database, tmp_path / "a.backup", lambda _: None, force=True)
+
+    assert await read(database) == Version()
+    assert len(await database.usersSessions.index_information()) <= 1
+    assert (await _expand(database)).is_ready
+    assert len(await database.usersSessions.index_information()) > 1
 
 
 async def test_the_lease_of_the_dead_runs_out(

@@ -9,6 +9,7 @@
 * `schema`     what collections are made of beside their documents
 * `snapshot`   database → file
 * `restoring`  file → database
+* `finishing`  for a database that another tool brought back
 
 What is of no use to a Hubbub that starts with the copy is in none (`manifest.LEFT_OUT`).
 """

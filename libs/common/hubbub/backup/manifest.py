@@ -17,6 +17,9 @@ LEFT_OUT: Final = frozenset(
         "hubbub_leases",
         # The connections of users: none of them will be there.
         "usersSessions",
+        # What the collections left out have lost with their indexes has to be made again, so a
+        # database that came out of a copy is not ready for any version.
+        "hubbub_schema",
         # Counted per address; over within minutes, and nobody's business in a file.
         "hubbub_rest_rates",
         "hubbub_login_failures",

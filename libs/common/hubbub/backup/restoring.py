@@ -49,7 +49,7 @@ async def restore(database: Database, path: Path, tell: Tell, *, force: bool = F
             empty, or it came out differently.
     """
     await asyncio.to_thread(verify, path)
-    await _nobody_leads(database)
+    await nobody_leads(database)
     present = [name for name in await database.list_collection_names() if _is_ours(name)]
     if present and not force:
         raise BackupFailed(
@@ -149,7 +149,8 @@ async def _compare_documents(database: Database, copied: Copied) -> None:
         raise BackupFailed(f"the documents of {copied.name} differ from the copy")
 
 
-async def _nobody_leads(database: Database) -> None:
+async def nobody_leads(database: Database) -> None:
+    """Raises: BackupFailed: a hub holds its lease, so Hubbub runs."""
     held = {"_id": HUB, "holder": {"$ne": HOLDER}, "$expr": {"$gt": ["$expires", "$$NOW"]}}
     if await database[LEASES].find_one(held, {"_id": 1}) is not None:
         raise BackupFailed(

@@ -3,6 +3,7 @@
     hubbub backup create monday.backup
     hubbub backup verify monday.backup --against-scratch
     hubbub backup restore monday.backup
+    hubbub backup finish                 after another tool brought the database back
 
 The database is that of HUBBUB_MONGO_URL, else that of the `hubbub up` of this folder; when that
 does not run, its MongoDB is started for as long as it takes.
@@ -16,6 +17,10 @@ read it, and it is not encrypted.
 
 `restore` wants Hubbub stopped and an empty database. Passwords, tokens and rights are those of
 the copy again, the ones that were revoked since then too. Clients load anew.
+
+`finish` is for mongorestore and for snapshots of volumes, and wants Hubbub stopped as well: it
+removes leases and the connections of users, so that the next hub begins a new log and clients load
+anew. With --end-logins everybody has to sign in again, and no token of the copy is good any more.
 """
 
 from __future__ import annotations
@@ -28,13 +33,16 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from pydantic import SecretStr
 
 from hubbub import mongo
 from hubbub.backup import archive, restoring, snapshot
+from hubbub.backup.finishing import Finished, finish
 from hubbub.backup.manifest import BackupFailed, Copied, Manifest
 from hubbub.cli import output
 from hubbub.cli.failure import Failure, WrongUse
@@ -49,7 +57,8 @@ _ENOUGH = re.compile(r" \(configured timeouts|, full error:|, Timeout:")
 """Where the driver's errors become of use to its makers only."""
 _PATIENCE = 3600.0  # seconds for one answer: indexes of large collections are made in one call
 
-Work = Callable[[Client, Database], Awaitable[Manifest]]
+T = TypeVar("T")
+Work: TypeAlias = Callable[[Client, Database], Awaitable[T]]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +74,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     restore.add_argument(
         "--force", action="store_true", help="drop what the database has, if it is not empty"
     )
+    finish = actions.add_parser("finish", help="end a restore that another tool did")
+    finish.add_argument(
+        "--end-logins", action="store_true", help="remove all login tokens and access tokens"
+    )
     for action in (create, verify, restore):
         action.add_argument("file", type=Path, metavar="FILE")
+    for action in (create, verify, restore, finish):
         action.add_argument(
             "--data", type=Path, metavar="FOLDER", help="folder of `hubbub up` (.hubbub)"
         )
@@ -74,6 +88,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(chosen: argparse.Namespace) -> int:
+    if chosen.action == "finish":
+        return _finish(chosen)
     path: Path = chosen.file
     tell = _ignore if chosen.json else _tell
     began = time.monotonic()
@@ -102,14 +118,32 @@ def main(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _with_database(data: Path | None, work: Work, *, new: bool = False) -> Manifest:
+def _finish(chosen: argparse.Namespace) -> int:
+    async def work(_: Client, database: Database) -> Finished:
+        return await finish(database, end_logins=chosen.end_logins)
+
+    try:
+        done = _with_database(chosen.data, work)
+    except BackupFailed as error:
+        raise Failure(str(error)) from None
+    if chosen.json:
+        print(output.as_json(asdict(done)))
+        return 0
+    print(f"forgotten: {done.leases} leases, the connections of {done.connections} users")
+    if chosen.end_logins:
+        print(f"{done.logins} users have to sign in again")
+    print("clients load anew when Hubbub starts")
+    return 0
+
+
+def _with_database(data: Path | None, work: Work[T], *, new: bool = False) -> T:
     """Do `work` on the database at hand. Raises: Failure: it cannot be had, or went away."""
 
-    async def do() -> Manifest:
+    async def do() -> T:
         async with _database(data, new=new) as (client, database):
             return await work(client, database)
 
-    async def run() -> Manifest:
+    async def run() -> T:
         doing = asyncio.create_task(do(), name="backup")
         # What was begun is cleared away when somebody stops us, as at the end of a container.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, doing.cancel)
