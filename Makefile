@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check unit integration conformance cluster-test e2e bench bench-full manifests format clean
+.PHONY: help install run test check unit integration conformance cluster-test e2e chaos chaos-report bench bench-full manifests format clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,12 @@ integration: $(INSTALLED) ## tests on real MongoDB and NATS
 
 e2e: $(INSTALLED) ## tests that start a whole Hubbub
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+chaos: $(INSTALLED) ## break everything that can break, under load (ARGS="--fault F4 --seeds 1"); an hour
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-report: $(INSTALLED) ## write what the last `make chaos` measured into docs/reliability.md
+	$(BIN)/python -m tests.chaos.report $(ARGS)
 
 conformance: $(INSTALLED) ## tests with clients that nobody here wrote
 	$(BIN)/python -m pytest tests/conformance $(ARGS)

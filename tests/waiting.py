@@ -14,7 +14,7 @@ _PAUSE = 0.01  # seconds between two looks
 
 @overload
 async def eventually(
-    predicate: Callable[[], Awaitable[T]], *, within: float = 5.0, what: str = ""
+    predicate: Callable[[], Awaitable[T | None]], *, within: float = 5.0, what: str = ""
 ) -> T: ...
 
 
@@ -25,7 +25,7 @@ async def eventually(
 
 
 async def eventually(
-    predicate: Callable[[], T | Awaitable[T] | None], *, within: float = 5.0, what: str = ""
+    predicate: Callable[[], T | Awaitable[T | None] | None], *, within: float = 5.0, what: str = ""
 ) -> T:
     """Wait until `predicate` (plain or async) gives something true, and return that.
 

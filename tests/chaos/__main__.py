@@ -1,0 +1,108 @@
+"""The failure drill.
+
+    python -m tests.chaos [--fault F1 ...] [--seeds 3] [--small]
+
+Runs each fault under each seed on real processes, lets the checker judge, and prints a line per
+run. A seed under which a promise was broken is stored in tests/chaos/seeds, and run again each
+time from then on. Exit status 1 when a promise was broken or somebody waited too long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.chaos import seeds
+from tests.chaos.checker import ProvesNothing
+from tests.chaos.drill import Result, run
+from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.load import FULL, SMALL, Load
+from tests.chaos.report import RESULTS
+from tests.chaos.stage import FEW_COPIES, Options, stage
+from tests.chaos.workload import People
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("--fault", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="ID")
+    parser.add_argument("--seeds", type=int, default=3, help="new seeds per fault")
+    parser.add_argument("--seed", type=int, nargs="+", help="these seeds and no others")
+    parser.add_argument("--seconds", type=float, help="of talk before and after each fault")
+    parser.add_argument("--small", action="store_true", help="load and stage of `make test`")
+    parser.add_argument("--scale", type=float, default=1.0, help="shortens what lasts a minute")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file to write")
+    chosen = parser.parse_args()
+    options = Options(copies=FEW_COPIES) if chosen.small else Options()
+    load = SMALL if chosen.small else FULL
+    if chosen.seconds is not None:
+        load = dataclasses.replace(load, before=chosen.seconds, after=chosen.seconds)
+    runs = [
+        (FAULTS[name], seed)
+        for name in chosen.fault
+        for seed in chosen.seed or [*seeds.stored(name), *_fresh(chosen.seeds)]
+    ]
+    folder = Path(tempfile.mkdtemp(prefix="hubbub-chaos-"))
+    results, failed = asyncio.run(_matrix(runs, options, load, folder, chosen.scale))
+    chosen.results.write_text(
+        json.dumps([dataclasses.asdict(one) for one in results], indent=1) + "\n"
+    )
+    broken = failed or any(one.violations or one.late for one in results)
+    print(f"{len(results)} of {len(runs)} runs; results: {chosen.results}; kept: {folder}")
+    return 1 if broken else 0
+
+
+async def _matrix(
+    runs: Sequence[tuple[Fault, int]], options: Options, load: Load, folder: Path, scale: float
+) -> tuple[list[Result], bool]:
+    """All runs, those on equal stages together; and whether one could not be judged."""
+    results: list[Result] = []
+    failed = False
+    left = list(runs)
+    while left:
+        wanted = left[0][0].options(options)
+        together = [one for one in left if one[0].options(options) == wanted]
+        left = [one for one in left if one not in together]
+        place = folder / f"stage-{time.monotonic_ns()}"
+        while together:
+            async with stage(place / str(len(together)), wanted) as built:
+                people = People()
+                while together:
+                    fault, seed = together.pop(0)
+                    try:
+                        result = await run(
+                            built, people, fault, load, seed, folder / f"{fault.id}-{seed}",
+                            scale=scale,
+                        )  # fmt: skip
+                    except (AssertionError, ProvesNothing, RuntimeError, TimeoutError) as error:
+                        # This stage is of no more use; the next fault gets a new one.
+                        failed = True
+                        print(f"{fault.id:4} seed {seed:<6} NOT JUDGED: {error!r}", flush=True)
+                        seeds.store(fault.id, seed, [f"not judged: {error!r}"])
+                        break
+                    results.append(result)
+                    print(result.line(), flush=True)
+                    for violation in result.violations[:10]:
+                        print(f"       {violation}")
+                    if result.violations:
+                        print(f"       kept: {result.folder}", flush=True)
+                        seeds.store(fault.id, seed, result.violations)
+    return results, failed
+
+
+def _fresh(count: int) -> list[int]:
+    return [random.SystemRandom().randrange(1, 100_000) for _ in range(count)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

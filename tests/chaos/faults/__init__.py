@@ -1,0 +1,6 @@
+"""The faults of the drill, one small function each; `FAULTS` is the table of all of them."""
+
+from tests.chaos.faults import brokers, databases, hubs, rooms, streamers
+from tests.chaos.faults.table import FAULTS, Fault, Scene
+
+__all__ = ["FAULTS", "Fault", "Scene", "brokers", "databases", "hubs", "rooms", "streamers"]

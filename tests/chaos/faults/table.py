@@ -1,0 +1,95 @@
+"""What a fault is, and the table of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tests.chaos.history import Fault as Broken
+from tests.chaos.history import Healed, Recorder
+from tests.chaos.load import Load
+from tests.chaos.stage import Options, Stage
+from tests.chaos.workload import Meeting
+
+DRILL = "drill"
+
+
+@dataclass(slots=True)
+class Scene:
+    """What a fault acts on."""
+
+    stage: Stage
+    rooms: list[Meeting]
+    dice: random.Random
+    recorder: Recorder
+    fault: str
+    mark: str
+    """Begins the ids of all messages of this run."""
+    tokens: dict[str, str]
+    """Username → token, for a fault that says something itself."""
+    scale: float = 1.0
+    """Shortens what a fault does for long, where its length proves nothing more."""
+
+    def broken(self, what: str = "") -> None:
+        """Note that from now on something is broken."""
+        self.recorder.write(Broken(proc=DRILL, fault=self.fault, what=what))
+
+    def healed(self) -> None:
+        """Note that it is whole again; what clients wait for longer belongs to the fault."""
+        self.recorder.write(Healed(proc=DRILL, fault=self.fault))
+
+    async def lasts(self, seconds: float) -> None:
+        """Let time pass while something is broken."""
+        await asyncio.sleep(seconds)
+
+
+Inject = Callable[[Scene], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One row of the matrix."""
+
+    id: str
+    title: str
+    bound: float
+    """Seconds that a connected client may wait for a message, at most."""
+    inject: Inject
+    after_heal: bool = False
+    """Whether the bound counts from the moment at which nothing is broken any more."""
+    small: bool = False
+    """Whether `make test` has it."""
+    options: Callable[[Options], Options] = lambda options: options
+    """The stage it needs; faults with equal ones share a stage."""
+    load: Callable[[Load], Load] = lambda load: load
+    """The load it needs."""
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(
+    id: str,  # noqa: A002 - what everybody calls it
+    title: str,
+    *,
+    bound: float,
+    after_heal: bool = False,
+    small: bool = False,
+    options: Callable[[Options], Options] = lambda options: options,
+    load: Callable[[Load], Load] = lambda load: load,
+) -> Callable[[Inject], Inject]:
+    """Enter a function in the table.
+
+    It calls `scene.broken` when it breaks something and `scene.healed` when nothing is broken
+    any more but for what Hubbub has to mend by itself; dead programs may stay dead.
+    """
+
+    def enter(inject: Inject) -> Inject:
+        if id in FAULTS:
+            raise ValueError(f"there are two faults {id}")
+        FAULTS[id] = Fault(id, title, bound, inject, after_heal, small, options, load)
+        return inject
+
+    return enter

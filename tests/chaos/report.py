@@ -1,0 +1,69 @@
+"""Writes the table of the last drill into docs/reliability.md.
+
+python -m tests.chaos.report [--results FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.programs import ROOT
+
+RESULTS = ROOT / ".chaos-results.json"
+PAGE = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- drill: begin -->", "<!-- drill: end -->"
+
+_COUNTED = (
+    "sent", "acked", "unknown", "delivered", "recovered", "lost", "doubled", "misordered", "leaked",
+)  # fmt: skip
+
+Row = Mapping[str, Any]
+
+
+def table(results: Sequence[Row]) -> str:
+    """One line per fault: the longest pause of its runs, and the sums of what was counted."""
+    lines = [
+        f"| fault | runs | pause (s) | bound (s) | {' | '.join(_COUNTED)} |",
+        f"|---|--:|--:|--:|{'--:|' * len(_COUNTED)}",
+    ]
+    for fault, runs in groupby(sorted(results, key=_number), key=lambda run: run["fault"]):
+        rows = list(runs)
+        worst = max(rows, key=lambda run: run["pause"] - run["bound"])
+        sums = [sum(run["counts"][name] for run in rows) for name in _COUNTED]
+        lines.append(
+            f"| {fault} {worst['title']} | {len(rows)} | {worst['pause']:.1f} "
+            f"| {worst['bound']:.1f} | {' | '.join(f'{count:,}' for count in sums)} |"
+        )
+    return "\n".join(lines)
+
+
+def inserted(page: str, text: str) -> str:
+    """The page with `text` between the marks. Raises: ValueError: it has no marks."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page has no {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def _number(run: Row) -> int:
+    return int(run["fault"].removeprefix("F"))
+
+
+def main() -> int:
+    """Put the results of the last drill into the page."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.report")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    results = json.loads(parser.parse_args().results.read_bytes())
+    PAGE.write_text(inserted(PAGE.read_text(), table(results)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""The table of the drill."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.report import BEGIN, END, inserted, table
+
+COUNTS = dict.fromkeys(
+    (
+        "sent", "acked", "unknown", "delivered", "recovered", "lost", "doubled", "misordered",
+        "leaked",
+    ),
+    1000,
+)  # fmt: skip
+
+
+def run(fault: str, pause: float, bound: float) -> dict[str, object]:
+    return {"fault": fault, "title": "t", "pause": pause, "bound": bound, "counts": COUNTS}
+
+
+def test_a_fault_is_one_line_with_its_worst_pause_and_all_that_was_counted() -> None:
+    lines = table([run("F10", 1.0, 15.0), run("F2", 4.0, 5.0), run("F2", 4.5, 9.0)]).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["F2 t", "F10 t"]
+    assert lines[2].startswith("| F2 t | 2 | 4.0 | 5.0 | 2,000 |")
+
+
+def test_the_table_replaces_what_stands_between_the_marks() -> None:
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    assert inserted(page, "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+
+
+def test_a_page_without_marks_is_an_error() -> None:
+    with pytest.raises(ValueError, match="has no"):
+        inserted("nothing here", "new")
