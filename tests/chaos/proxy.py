@@ -139,8 +139,10 @@ class Pair:
                     self.greeting = data
                     if self._weather.refused:
                         break
-                pieces = [data] if splitter is None else splitter.feed(data)
-                kept = b"".join(piece for piece in pieces if not self.link.is_lost(piece))
+                kept = data
+                if splitter is not None:
+                    messages = splitter.feed(data)
+                    kept = b"".join(one for one in messages if not self.link.is_lost(one))
                 if kept:
                     await self._carry(kept, writer, direction)
 

@@ -59,6 +59,7 @@ _FETCH_WAIT = 5.0  # seconds that one fetch waits for an event
 _ACK_SLACK = 15.0  # seconds beyond the listener's own limit until an event counts as lost
 _KEPT_KNOWN = 60.0  # seconds for which it is believed that an event is kept
 _KEPT_UNKNOWN = 5.0  # seconds for which it is believed that it is not
+_TOLD_WITHIN = 0.5  # seconds to hear whether an event is kept, where an earlier answer will do
 _PUBLISH_WITHIN = 5.0  # seconds to get an event stored, tries included
 _ACK_WITHIN = 2.0  # seconds for one try
 _SUBJECT_ATTEMPTS = 10  # tries to add a subject while others add theirs
@@ -94,6 +95,7 @@ class DurableEvents:
         self._clock = clock
         self._random = random
         self._kept: dict[str, _Kept] = {}  # event name → what is known
+        self._silent_until = 0.0
         self._workers: list[_Worker] = []
 
     async def is_kept(self, name: str) -> bool:
@@ -102,19 +104,25 @@ class DurableEvents:
         Learned from the server and believed for a while: in the first five seconds after the
         very first durable listener of an event appeared anywhere, a publisher may still send it
         unconfirmed (the stream stores it all the same when it arrives).
+
+        While a cluster of NATS elects who answers this, publishers go on with what they know.
         """
         now = self._clock.monotonic()
         known = self._kept.get(name)
-        if known is not None and (now < known.until or not self._client.is_connected):
+        unsure = not self._client.is_connected or now < self._silent_until
+        if known is not None and (now < known.until or unsure):
             return known.answer
+        patience = None if known is None else _TOLD_WITHIN
         try:
-            stream = await self._jetstream().find_stream_name_by_subject(event_subject(name))
+            async with asyncio.timeout(patience):
+                stream = await self._jetstream().find_stream_name_by_subject(event_subject(name))
             answer = bool(stream)
         except NotFoundError:
             answer = False
         except _Trouble:
             # No JetStream there, or no answer now: what was known stays true.
             answer = known is not None and known.answer
+            self._silent_until = self._clock.monotonic() + _KEPT_UNKNOWN
         pause = _KEPT_KNOWN if answer else _KEPT_UNKNOWN
         self._kept[name] = _Kept(answer, now + pause)
         return answer
