@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from heapq import heappop, heappush
+from itertools import count
 from typing import Final, Protocol
 
 from services.ddp_streamer.common import Cause
@@ -15,7 +17,7 @@ from services.ddp_streamer.common import Cause
 SERVICE_RESTART: Final = 1012
 REASON: Final = "SERVICE_RESTART"
 _MAX_PER_SECOND = 200
-_LONGEST_PAUSE = 0.3  # seconds between two sockets when there are few
+_EACH = 0.3  # seconds of the window for each socket, when there are too few to fill it
 _LOOK_AGAIN = 0.05  # seconds
 
 
@@ -30,32 +32,45 @@ class Closable(Protocol):
 
 
 class ResyncCloser:
-    """Closes sockets whose clients have to load anew, at a bearable pace."""
+    """Closes sockets whose clients have to load anew, at a bearable pace.
+
+    Each has its own random moment within the window; not more than 200 go in a second.
+    """
 
     def __init__(self, *, window: float) -> None:
+        """
+        Args:
+            window: seconds.
+        """
         self._window = window
-        self._waiting: list[Closable] = []
+        self._waiting: list[tuple[float, int, Closable]] = []  # by moment; a heap
+        self._numbers = count()
         self._some = asyncio.Event()
 
     def add(self, session: Closable) -> None:
         """Close this one when its turn comes."""
-        self._waiting.append(session)
-        self._some.set()
+        window = min(self._window, _EACH * (len(self._waiting) + 1))
+        self._put(session, random.uniform(0, window))  # noqa: S311
 
     async def run(self) -> None:
-        """Close what was added, in random order, until cancelled."""
+        """Close what was added, until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             await self._some.wait()
             self._some.clear()
             while self._waiting:
-                pause = min(_LONGEST_PAUSE, self._window / len(self._waiting))
-                index = random.randrange(len(self._waiting))  # noqa: S311
-                session = self._waiting[index]
-                self._waiting[index] = self._waiting[-1]
-                self._waiting.pop()
+                pause = self._waiting[0][0] - loop.time()
+                if pause > 0:
+                    await asyncio.sleep(min(pause, _LOOK_AGAIN))  # another may come before it
+                    continue
+                _, _, session = heappop(self._waiting)
                 if session.in_login:
-                    self._waiting.append(session)
-                    pause = max(pause, _LOOK_AGAIN)
-                else:
+                    self._put(session, _LOOK_AGAIN)
+                elif not session.closed:
                     session.close(SERVICE_RESTART, REASON, cause="error")
-                await asyncio.sleep(max(1 / _MAX_PER_SECOND, pause))
+                    await asyncio.sleep(1 / _MAX_PER_SECOND)
+
+    def _put(self, session: Closable, seconds: float) -> None:
+        moment = asyncio.get_running_loop().time() + seconds
+        heappush(self._waiting, (moment, next(self._numbers), session))
+        self._some.set()
