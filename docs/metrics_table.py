@@ -44,6 +44,10 @@ OpenMetrics. This page is written by `python docs/metrics_table.py` from the cod
 * `hubbub_streamer_gaps_detected_total` counts holes in what arrived; each one ends as one of
   `hubbub_streamer_recoveries_total`: with `full` nothing was lost. `not_needed` is a suspicion
   without a hole. All other outcomes mean that clients were told to load anew.
+* `hubbub_streamer_client_recoveries_total` is about clients that say where they were when they
+  subscribe: `recovered` got all that they missed. The others fetch it: they had no position yet
+  (`not_asked`), it is of another log (`epoch_changed`), older than the log's window (`too_old`),
+  it would be too much (`too_many`), or the log did not answer in time (`failed`).
 
 Buckets:
 {buckets}

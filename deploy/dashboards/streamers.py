@@ -189,6 +189,15 @@ _CONTINUITY = Row(
             percentile(0.99, "hubbub_streamer_recovered_events"),
         ),
         graph(
+            "Clients that say where they were",
+            per_second("hubbub_streamer_client_recoveries_total", "outcome"),
+            per_second("hubbub_streamer_replayed_total", legend="frames"),
+            unit="cps",
+            lines=["frames"],
+            about="`recovered` got all that they missed from the log, `not_asked` had no position"
+            " yet. All others fetch it from the database.",
+        ),
+        graph(
             "Clients left in drains", level("hubbub_streamer_drain_remaining", "pod"), stacked=True
         ),
         graph(

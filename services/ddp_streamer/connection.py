@@ -93,6 +93,7 @@ class Connection(asyncio.Protocol):
         "_cut_at",
         "_frames_full_at",
         "_heartbeat",
+        "_is_plain",
         "_is_sockjs",
         "_leave_at",
         "_listener",
@@ -102,6 +103,7 @@ class Connection(asyncio.Protocol):
         "_outbox",
         "_parser",
         "_pinged_at",
+        "_positioned",
         "_reason",
         "_resume_at",
         "_seen_at",
@@ -140,6 +142,8 @@ class Connection(asyncio.Protocol):
         self._open_outbox: Outbox | None = None  # the same while messages may be sent
         self._tally = common.tally
         self._is_sockjs = peer.sockjs
+        self._is_plain = not peer.sockjs  # takes shared frames as they are
+        self._positioned = False
         self._parser: websocket.FrameParser | None = websocket.FrameParser(settings.max_frame_bytes)
         self._opened_at = self._seen_at = now
         self._pinged_at = 0.0  # 0: no ping is unanswered
@@ -179,6 +183,17 @@ class Connection(asyncio.Protocol):
             self._common.keeper.login_changed(self)
 
     @property
+    def positioned(self) -> bool:
+        """Whether shared frames go out with their place in the log. Set by the session when the
+        client has asked for it."""
+        return self._positioned
+
+    @positioned.setter
+    def positioned(self, value: bool) -> None:
+        self._positioned = value
+        self._is_plain = not (value or self._is_sockjs)
+
+    @property
     def backlog(self) -> int:
         """Bytes waiting to be written, here and in the transport."""
         return 0 if self._outbox is None else self._outbox.backlog
@@ -216,7 +231,11 @@ class Connection(asyncio.Protocol):
         outbox = self._open_outbox
         if outbox is None:
             return False
-        data = frame.sockjs if self._is_sockjs else frame.raw
+        if self._is_plain:
+            data = frame.raw
+        else:
+            form = frame.placed if self._positioned else frame
+            data = form.sockjs if self._is_sockjs else form.raw
         tally = self._tally
         if frame.droppable:
             if outbox.put_droppable(data, frame.key):

@@ -65,6 +65,8 @@ class Judge:
         self._tasks = tasks
         self._clock = clock or SystemClock()
         self._gate = asyncio.Semaphore(_PARALLEL)
+        self.rooms = 0
+        """Rooms whose listeners do not hear them until it is clear who may."""
         self._everybody = asyncio.Event()
         self._strangers = asyncio.Event()
 
@@ -91,6 +93,7 @@ class Judge:
             self._fanout.topics.remove(topic, session)
         if silenced:
             concerned = {session: None for _, session in silenced if isinstance(session, Session)}
+            self.rooms += 1
             self._tasks.spawn(self._room(room_id, sequence, list(concerned)), "judge-room")
 
     async def judge_everybody(self) -> None:
@@ -189,10 +192,13 @@ class Judge:
     # --- one room -----------------------------------------------------------------------------
 
     async def _room(self, room_id: str, sequence: int, sessions: list[Session]) -> None:
-        for session in sessions:
-            await self._in_room(session, room_id)
-        await self._give_back(room_id, sequence, sessions)
-        await self._clock.sleep(_AGAIN)
+        try:
+            for session in sessions:
+                await self._in_room(session, room_id)
+            await self._give_back(room_id, sequence, sessions)
+            await self._clock.sleep(_AGAIN)
+        finally:
+            self.rooms -= 1
         self._rights.room_changed(room_id)
         for session in sessions:
             await self._in_room(session, room_id)
@@ -223,7 +229,7 @@ class Judge:
                     if ended is not None and ended.user_id == session.user_id:
                         session.end_room(room_id)
                     elif session.listens_otherwise((event.stream, event.key)):
-                        session.send(event.payload)
+                        session.send_event(event)
             after = position
 
     def _let_hear(self, room_id: str, sessions: list[Session]) -> None:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from hubbub.telemetry.histograms import QuickHistogram
 from hubbub.telemetry.metrics import FAN, FAST, SLOW
+from services.ddp_streamer.positions import Missed
 from services.ddp_streamer.tally import (
     DELIVERED_STREAMS,
     MESSAGE_TYPES,
@@ -129,6 +130,13 @@ class StreamerMetrics:
             "recoveries", "Times that events were read from the log, by how it ended.", "outcome"
         )
         self._recovered_events = histogram("recovered_events", "Events read at a time.", FAN)
+        self._client_recoveries = counter(
+            "client_recoveries",
+            "Subscriptions of clients that say where they were, by whether they got all that"
+            " they missed.",
+            "outcome",
+        )
+        self.replayed = counter("replayed", "Frames that such clients had missed and were given.")
         self.gaps_detected = counter("gaps_detected", "Holes seen in live sequences.")
         self.drain_seconds = histogram("drain_seconds", "How long drains took.", SLOW)
         self.drain_forced = counter("drain_forced", "Connections cut at the end of a drain.")
@@ -154,6 +162,9 @@ class StreamerMetrics:
         self._filtered = {name: self.filtered.labels(name) for name in get_args(Filtered)}
         self._dropped = {name: self.dropped.labels(name) for name in get_args(Dropped)}
         self._repaired = {name: self._recoveries.labels(name) for name in get_args(Recovery)}
+        self._came_back = {
+            name: self._client_recoveries.labels(name) for name in ("recovered", *get_args(Missed))
+        }
         self._stages = {stage: self._latency[stage] for stage in STAGES}
 
     # --- levels -------------------------------------------------------------------------------
@@ -198,6 +209,12 @@ class StreamerMetrics:
         self._repaired[outcome].inc()
         if events:
             self._recovered_events.observe(events)
+
+    def client_recovery(self, missed: Missed | None, frames: int) -> None:
+        """Count a client that came back: why it has to fetch (None: it does not), and what it
+        was given."""
+        self._came_back[missed or "recovered"].inc()
+        self.replayed.inc(frames)
 
     def filter(self, reason: Filtered) -> None:
         """Count something that was rightly not delivered."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Protocol
 
 from opentelemetry.trace import Span, SpanKind, Tracer, TracerProvider
@@ -21,16 +23,18 @@ from hubbub.telemetry.log import bind_contextvars, get_logger
 from hubbub.telemetry.tracing import spanning, tracer_of
 from services.ddp_streamer import streams
 from services.ddp_streamer.activity import Activity
-from services.ddp_streamer.audiences import ALL_ROOMS
+from services.ddp_streamer.audiences import ALL_ROOMS, Places
 from services.ddp_streamer.closing import ResyncCloser
 from services.ddp_streamer.fanout import Fanout, Person
 from services.ddp_streamer.judge import Judge
 from services.ddp_streamer.judge import Routes as JudgeRoutes
 from services.ddp_streamer.logins import Logins
 from services.ddp_streamer.metrics import StreamerMetrics
+from services.ddp_streamer.positions import Allowance, Since, ready_extra, since_of
 from services.ddp_streamer.presence_link import PresenceLink
 from services.ddp_streamer.rates import Attempt, Excess, RateLimiter
 from services.ddp_streamer.recent import Recent
+from services.ddp_streamer.recovery import Arrival, Recovery
 from services.ddp_streamer.relays import Relays
 from services.ddp_streamer.rights import Question, Rights
 from services.ddp_streamer.session import (
@@ -63,6 +67,8 @@ class Routes(JudgeRoutes, Protocol):
     def acquire_now(self, audience: Audience) -> bool: ...
     async def acquire(self, audiences: Iterable[Audience], *, timeout: float = 10.0) -> None: ...
     def release(self, audience: Audience) -> None: ...
+    @property
+    def places(self) -> Places: ...
 
 
 class Router:
@@ -112,6 +118,7 @@ class Router:
         self._judge = Judge(
             services.authorization, rights, fanout, routes, self.sessions.keys(), tasks=tasks
         )
+        self._recovery = Recovery(routes, fanout, on_outcome=metrics.client_recovery)
         self._gauges = {
             name: metrics.subscriptions.labels(name) for name in (*streams.STREAMS, "other")
         }
@@ -144,6 +151,12 @@ class Router:
         """Begin what runs beside the sessions, as long as the streamer does."""
         self._tasks.spawn(self._judge.judge_everybody(), "judge-everybody")
         self._tasks.spawn(self._judge.judge_strangers(), "judge-strangers")
+        self._tasks.spawn(self._recovery.keep_telling(self.tell_positions), "tell-positions")
+
+    def tell_positions(self) -> None:
+        """Tell clients that asked for it where all their rooms are in the log."""
+        if not self._judge.rooms:  # else there are sockets that have not got all of their rooms
+            self._recovery.tell(self.sessions.keys())
 
     async def wait_until_empty(self) -> None:
         """Return when no session is left."""
@@ -283,8 +296,10 @@ class Router:
         if found is None:
             return True
         sub, plan, wish = found
-        if plan.manner is Manner.ROOMS_CHANGED or (
-            plan.manner is Manner.MY_MESSAGES and session.person is not None
+        if (
+            wish.since is not None
+            or plan.manner is Manner.ROOMS_CHANGED
+            or (plan.manner is Manner.MY_MESSAGES and session.person is not None)
         ):
             return False
         if self._verdict(session, plan) is None:
@@ -318,6 +333,9 @@ class Router:
         _ = self._verdict(session, plan)  # a known refusal routes nothing
         if plan.audience is not None and not self._routes.acquire_now(plan.audience):
             await self._routes.acquire([plan.audience])
+        if wish.since is not None:
+            await self._subscribe_since(session, work, found, wish.since)
+            return
         person: Person | None = None
         try:
             if plan.manner in (Manner.ROOMS_CHANGED, Manner.MY_MESSAGES) and asked_by is not None:
@@ -332,6 +350,45 @@ class Router:
             self._give_back(plan, person)
             return
         self._open(session, sub, plan, wish, person)
+
+    async def _subscribe_since(
+        self, session: Session, work: Work, found: tuple[Sub, Plan, Wish], since: Since
+    ) -> None:
+        """Open a sub of a client that says where it was. Its audience is held.
+
+        Raises: HubbubError, AnonymousRefusal; then the audience is released.
+        """
+        sub, plan, wish = found
+        asked_by, opened = session.person, False
+        allowance = session.allowance = session.allowance or Allowance()
+
+        def enter(arrival: Arrival) -> bool:
+            nonlocal opened
+            if session.closed or work.cancelled or session.person is not asked_by:
+                return True
+            if self._verdict(session, plan) is None:
+                return False
+            allowance.spend(plan.audience or "", [event.payload for event in arrival.events])
+            self._open(session, sub, plan, wish, arrival=arrival)
+            opened = True
+            return True
+
+        try:
+            if plan.audience is not None:
+                if session.listens_otherwise(plan.topic):
+                    since = Since(None)  # what it missed before that is not to come behind it
+                await self._recovery.arrive(
+                    plan.audience,
+                    plan.topic,
+                    since,
+                    allowance,
+                    user_id=session.user_id,
+                    decide=partial(self._decide, session, plan),
+                    enter=enter,
+                )
+        finally:
+            if not opened:
+                self._give_back(plan)
 
     def _prepare(self, session: Session, work: Work) -> tuple[Sub, Plan, Wish] | None:
         """What a sub to a stream needs; None when it is answered already.
@@ -358,7 +415,9 @@ class Router:
         if plan.manner is Manner.PRESENCE:
             self._watch(session, sub, plan, wish)
             return None
-        if before is not None and before.is_same(sub):
+        if plan.recoverable:
+            wish = replace(wish, since=since_of(sub.params))
+        if wish.since is None and before is not None and before.is_same(sub):
             self._tell_ready(session, sub, plan, wish)
             return None
         if plan.question is not None:
@@ -385,7 +444,13 @@ class Router:
         return verdict
 
     def _open(
-        self, session: Session, sub: Sub, plan: Plan, wish: Wish, person: Person | None = None
+        self,
+        session: Session,
+        sub: Sub,
+        plan: Plan,
+        wish: Wish,
+        person: Person | None = None,
+        arrival: Arrival | None = None,
     ) -> None:
         """From this moment on its events go to the session, and it says so."""
         subscription = session.activate(sub, plan)
@@ -398,14 +463,28 @@ class Router:
                 self._take_my_messages(session, person)
         else:
             self._fanout.topics.add(plan.topic, session)
-        self._tell_ready(session, sub, plan, wish)
+        self._tell_ready(session, sub, plan, wish, arrival)
 
-    def _tell_ready(self, session: Session, sub: Sub, plan: Plan, wish: Wish) -> None:
+    def _tell_ready(
+        self,
+        session: Session,
+        sub: Sub,
+        plan: Plan,
+        wish: Wish,
+        arrival: Arrival | None = None,
+    ) -> None:
         if wish.use_collection:
             # Some clients drop changes of a document that they do not have.
             fields = {"eventName": plan.topic[1]}
             session.send(messages.added(_STREAM + plan.topic[0], "id", fields))
-        session.send(messages.ready(sub.id))
+        if arrival is None:
+            session.send(messages.ready(sub.id))
+            return
+        session.connection.positioned = True
+        for event in arrival.events:
+            session.send_event(event)
+        extra = ready_extra(arrival.position, recovered=arrival.missed is None)
+        session.send(messages.ready(sub.id, extra))
 
     def ended(self, session: Session, subscription: Subscription) -> None:
         plan = subscription.plan

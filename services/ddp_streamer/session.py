@@ -20,9 +20,11 @@ from hubbub.errors import HubbubError, Internal
 from hubbub.ids import random_id, session_id
 from hubbub.telemetry.log import get_logger
 from hubbub.telemetry.sparing import Sparing
+from services.ddp_streamer.audiences import Event
 from services.ddp_streamer.connection import Cause, Peer
 from services.ddp_streamer.fanout import Person, Recipient, Topic
 from services.ddp_streamer.fanout.recipients import room_of_topic
+from services.ddp_streamer.positions import Allowance, positioned, resync_frame
 from services.ddp_streamer.rates import Excess
 from services.ddp_streamer.recent import Instant
 from services.ddp_streamer.streams import Plan, not_allowed
@@ -71,6 +73,7 @@ class Socket(Recipient, Protocol):
     peer: Peer
     authenticated: bool
     login_pending: bool
+    positioned: bool
 
     @property
     def closed(self) -> bool: ...
@@ -170,6 +173,7 @@ class Session:
         "_limits",
         "_logins",
         "_lost",
+        "_lost_rooms",
         "_opened_at",
         "_parallel",
         "_parked",
@@ -177,6 +181,7 @@ class Session:
         "_running",
         "_tasks",
         "_work",
+        "allowance",
         "connection",
         "document",
         "entered",
@@ -205,6 +210,7 @@ class Session:
         self._parked: dict[Id, tuple[Work, asyncio.TimerHandle | None]] | None = None
         self._logins = 0
         self._lost = False
+        self._lost_rooms: set[str | None] | None = None  # to be told of; None in it: everything
         self._finishing = False
         self.secret_id = session_id()
         """The DDP session id: a credential. Never logged, never in an event or a document."""
@@ -218,6 +224,8 @@ class Session:
         """The user's own document as this client has it."""
         self.sequence = 0
         """Counts what presence was told about this socket."""
+        self.allowance: Allowance | None = None
+        """What may be replayed to a client that says where it was."""
         self.main_presence: Id | None = None
         """The `stream-user-presence` subscription that stays."""
         self.typing: dict[tuple[str, str], tuple[bytes, float]] | None = None
@@ -262,6 +270,11 @@ class Session:
 
     def send(self, message: bytes) -> None:
         self.connection.send(message)
+
+    def send_event(self, event: Event) -> None:
+        """Send one event of the log to this client alone."""
+        placed = self.connection.positioned
+        self.send(positioned(event.payload, event.sequence) if placed else event.payload)
 
     def finish(self) -> None:
         """Begin nothing new but a login: the socket closes when what was asked before is answered.
@@ -481,12 +494,35 @@ class Session:
             if answer:
                 self.send(messages.nosub(sub_id))
 
-    def end_lost(self) -> None:
-        if not self._lost:
+    def end_lost(self, room_id: str | None = None) -> None:
+        # Nothing more until the client comes anew: it would not know of the hole.
+        if self._lost:
+            return
+        if self.connection.positioned:
+            self._begin_anew(room_id)
+        else:
             self._lost = True
-            # Nothing more until the client comes anew: it would not know of the hole.
             self.end_all(answer=False)
             self._handlers.lost(self)
+
+    def _begin_anew(self, room_id: str | None) -> None:
+        """End what is concerned, and say once per turn of the loop what that was."""
+        if any(subscription.follows for subscription in self.subscriptions.values()):
+            room_id = None  # the room is part of what it follows
+        if room_id is None:
+            self.end_all(answer=True)
+        else:
+            for subscription in self.of_room(room_id):
+                self.end(subscription)
+        if self._lost_rooms is None:
+            self._lost_rooms = set()
+            asyncio.get_running_loop().call_soon(self._tell_lost)
+        self._lost_rooms.add(room_id)
+
+    def _tell_lost(self) -> None:
+        rooms, self._lost_rooms = self._lost_rooms or set(), None
+        named = sorted(room for room in rooms if room is not None)
+        self.send(resync_frame(None if None in rooms else named))
 
     def _unsub(self, sub_id: Id) -> None:
         """Ended, taken back or unknown: the answer is the same, and some clients wait for it."""

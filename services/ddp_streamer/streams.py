@@ -17,9 +17,11 @@ from hubbub.contracts.event_log import (
     LOGGED,
     Audience,
     room_audience,
+    room_of,
     user_audience,
 )
 from hubbub.errors import BadRequest, NotAllowed, NotFound
+from services.ddp_streamer.positions import Since
 from services.ddp_streamer.rights import Question
 
 MY_MESSAGES_EVENT: Final = "__my_messages__"
@@ -72,6 +74,11 @@ class Plan:
     question: Question | None = None
     manner: Manner = Manner.TOPIC
 
+    @property
+    def recoverable(self) -> bool:
+        """Its events are one room's: a client that comes back may get those that it missed."""
+        return self.audience is not None and room_of(self.audience) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -81,6 +88,8 @@ class Wish:
     use_collection: bool
     options: dict[str, Any]
     """The second parameter, when it is an object."""
+    since: Since | None = None
+    """Where the client says that it was, in what can be recovered."""
 
     @property
     def presence_delta(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@
 * `wire`        subscriptions without queues
 * `interest`    which audiences are followed, and for how many
 * `continuity`  filling holes, checking tails, saying what is lost
+* `replay`      what one listener missed, for clients that come back
+* `standing`    where audiences are in the log
 * `keeper`      `Audiences`: all of it together
 """
 
@@ -14,5 +16,18 @@ from services.ddp_streamer.audiences.continuity import Patience
 from services.ddp_streamer.audiences.event import Event
 from services.ddp_streamer.audiences.interest import ALL_ROOMS, Receiver
 from services.ddp_streamer.audiences.keeper import Audiences
+from services.ddp_streamer.audiences.replay import Limits, Replay, Unrecoverable
+from services.ddp_streamer.audiences.standing import Places, Standing
 
-__all__ = ["ALL_ROOMS", "Audiences", "Event", "Patience", "Receiver"]
+__all__ = [
+    "ALL_ROOMS",
+    "Audiences",
+    "Event",
+    "Limits",
+    "Patience",
+    "Places",
+    "Receiver",
+    "Replay",
+    "Standing",
+    "Unrecoverable",
+]

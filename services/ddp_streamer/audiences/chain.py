@@ -132,6 +132,12 @@ class Chain(Generic[L]):
         """An event is known to exist that neither arrived nor was read."""
         return not self.flowing and self._wanted is not None and self._wanted > self.last
 
+    @property
+    def known_top(self) -> int:
+        """Sequence of the last event that is known to exist."""
+        held = self._held[-1].sequence if self._held else 0
+        return max(self.last, self._wanted or 0, held)
+
     def drop_held(self) -> None:
         """Forget what is held: the chain is lost, or nobody listens."""
         self._held.clear()

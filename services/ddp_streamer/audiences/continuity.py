@@ -36,6 +36,7 @@ Forward = Callable[[Interest, Sequence[Event]], None]
 
 _PARALLEL_REPAIRS = 8
 _PARALLEL_TOPS = 2
+_FIRST_WATERMARK: Final = 7.0  # seconds; a hub without work sends one every five
 _WATERMARK_WINDOW: Final = 5.5  # seconds; a watermark lists the tops of the last five
 
 
@@ -97,7 +98,9 @@ class Continuity:
         self._doubts = asyncio.Event()
         self._repairs = asyncio.Semaphore(_PARALLEL_REPAIRS)
         self._created: str | None = None
-        self._proven = 0  # of every open audience all events up to here have arrived
+        self._proven = 0  # of every open audience all events up to here are here or being read
+        self._first = 0  # nothing in front of it was in the log any more, when it was asked last
+        self._begun = clock.monotonic()
         self._watermark_at = clock.monotonic()
         self._watermark_sequence = 0
 
@@ -107,6 +110,33 @@ class Continuity:
         late = self._clock.monotonic() - self._watermark_at - self._patience.watermark
         return max(0.0, late)
 
+    @property
+    def proven(self) -> int:
+        """Of every open audience all events up to here have passed; 0: that is not so now."""
+        flowing = all(one.chain.flowing for one in self._interests if one.is_open)
+        return self._proven if flowing and not self._doubts.is_set() else 0
+
+    @property
+    def known_last(self) -> int:
+        """A sequence that the log had reached a few seconds ago, or moments ago."""
+        return self._proven
+
+    async def known_log(self) -> tuple[str | None, str]:
+        """The log's name, and when it was created.
+
+        A streamer that has just begun hears the name from the hub within seconds; None: it did
+        not. Raises: LogUnavailable.
+        """
+        while self.leaders.log_epoch is None and (
+            self._clock.monotonic() - self._begun < _FIRST_WATERMARK
+        ):
+            await self._clock.sleep(0.05)
+        created = self._created
+        if created is None:
+            # It was replaced, and has been followed since by what came from it.
+            created = self._created = (await self._reader.state()).created
+        return self.leaders.log_epoch, created
+
     # --- holes --------------------------------------------------------------------------------
 
     def repair(self, interest: Interest) -> None:
@@ -115,20 +145,28 @@ class Continuity:
             interest.repair = self._tasks.start(self._repair(interest), "gap-repair")
 
     async def _repair(self, interest: Interest) -> None:
-        chain, found = interest.chain, _Found()
-        if chain.missing:
-            self._on_gap()
-            found.gap = True
+        chain = interest.chain
+        found = _Found(gap=chain.missing)
         try:
             while self._needs_reading(interest):
                 await self._read_on(interest, found)
         except Lost as error:
+            self._count_gap(found)
             self.lose([interest], str(error), "failed")
         else:
-            if chain is interest.chain and chain.flowing:
+            if chain is not interest.chain:
+                self._count_gap(found)  # `lose` has counted how it ended
+            elif chain.flowing:
+                self._count_gap(found)
                 self._on_recovery("full" if found.gap else "not_needed", found.events)
+            # Otherwise nobody listens any more: a hole of nobody's.
         finally:
             interest.repair = None
+
+    def _count_gap(self, found: _Found) -> None:
+        """A hole is counted with its end, so that each one has one."""
+        if found.gap:
+            self._on_gap()
 
     async def _read_on(self, interest: Interest, found: _Found) -> None:
         """Read until the chain flows. Raises: Lost: what is missing cannot be found."""
@@ -149,9 +187,7 @@ class Continuity:
             silent_since = None
             if chain is not interest.chain:
                 return  # it was lost meanwhile and began anew
-            if read.events and not found.gap:
-                self._on_gap()
-                found.gap = True
+            found.gap = found.gap or bool(read.events)
             found.events += len(read.events)
             for event in read.events:
                 self._forward(interest, chain.fetched(event))
@@ -172,6 +208,7 @@ class Continuity:
         """Continuity of these cannot be proven: tell, and begin anew."""
         count = 0
         for interest in interests:
+            interest.valid_from = 0 if recovery == "epoch_changed" else interest.chain.known_top
             interest.chain.drop_held()
             if interest.is_open:
                 count += 1
@@ -185,7 +222,7 @@ class Continuity:
     def _lose_log(self, reason: str) -> None:
         """Another log, or another history of it."""
         self.leaders.restart()
-        self._proven = 0
+        self._proven = self._first = 0
         self._created = None
         self.lose(self._interests, reason, "epoch_changed")
 
@@ -196,7 +233,8 @@ class Continuity:
         if self.leaders.is_new_log(marker.log_epoch) or (fresh and marker.resync):
             self._lose_log("the hub began a new log")
         self.leaders.mark(marker, sequence)
-        self.leaders.forget_before(self._proven)
+        # Older events than the proven ones are still read, for clients that come back.
+        self.leaders.forget_before(self._first)
 
     def on_watermark(self, watermark: Watermark) -> None:
         """How far the log is: whoever is behind half a second later has lost the tail."""
@@ -289,7 +327,7 @@ class Continuity:
                 complained = True
                 await self._clock.sleep(0.25)
                 continue
-            self._created = state.created
+            self._created, self._first = state.created, state.first
             self._proven = max(self._proven, state.last)
             return state
 
@@ -298,9 +336,10 @@ class Continuity:
         state = await self._reader.state()
         if self._created not in (None, state.created) or state.last < self._proven:
             self._lose_log("the log was replaced")
+            self.leaders.log_epoch = None  # the hub will say how it is called
         elif self._proven and state.first > self._proven + 1:
             self.lose(self._interests, "the log's window has passed", "too_old")
-        self._created = state.created
+        self._created, self._first = state.created, state.first
         gate = asyncio.Semaphore(_PARALLEL_TOPS)
         # Markers first: they decide which of the other events count.
         await self._prove([CONTROL], gate)

@@ -57,6 +57,7 @@ class Interest:
         "references",
         "repair",
         "subscription",
+        "valid_from",
     )
 
     def __init__(self, audience: Audience) -> None:
@@ -65,6 +66,8 @@ class Interest:
         self.idle_since = 0.0  # monotonic seconds, when references is 0
         self.subscription: Subscription | None = None
         self.repair: asyncio.Task[None] | None = None
+        self.valid_from = 0
+        """Up to here events are missing that the log does not have: clients have to fetch them."""
         self.reset()
 
     def reset(self) -> None:

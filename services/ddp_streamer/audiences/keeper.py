@@ -37,6 +37,7 @@ from services.ddp_streamer.audiences.continuity import Continuity, Patience
 from services.ddp_streamer.audiences.event import BadEvent, Event, ephemeral_event, live_event
 from services.ddp_streamer.audiences.interest import ALL_ROOMS, Interest, Interests, Receiver
 from services.ddp_streamer.audiences.log import MAX_SUBJECTS, LogReader, LogUnavailable, Top
+from services.ddp_streamer.audiences.standing import Places
 from services.ddp_streamer.audiences.wire import Arrived, Handler, subscribe
 from services.ddp_streamer.tally import Recovery
 from services.ddp_streamer.tasks import Tasks
@@ -105,6 +106,10 @@ class Audiences:
             clock=self._clock,
             patience=patience or Patience(),
         )
+        self.places = Places(
+            self._interests, self._continuity, self._reader, tasks=self._tasks, clock=self._clock
+        )
+        """Where the audiences are in the log, for clients that come back."""
 
     async def __aenter__(self) -> Audiences:
         """Wait for the log and read who leads. Nothing is followed yet."""

@@ -15,6 +15,8 @@ class Leaders:
         """The highest epoch that was seen."""
         self.log_epoch: str | None = None
         """Name of the log's continuity; None: not told yet."""
+        self.valid_from = 0
+        """Positions of before prove nothing: behind them a leader told clients to load anew."""
 
     def counts(self, event: Event) -> bool:
         """Whether `event` is of the hub that led at its place in the log.
@@ -36,6 +38,8 @@ class Leaders:
         """A leader begins at `sequence`."""
         self.highest = max(self.highest, marker.epoch)
         self._epochs.mark(marker.epoch, sequence)
+        if marker.resync:
+            self.valid_from = max(self.valid_from, sequence)
 
     def forget_before(self, sequence: int) -> None:
         """Drop what can no longer matter: no event from before `sequence` will come."""
@@ -45,3 +49,4 @@ class Leaders:
         """The log was replaced: its sequences mean something else now."""
         self._epochs = Epochs()
         self.highest = 0
+        self.valid_from = 0

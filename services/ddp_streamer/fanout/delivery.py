@@ -222,16 +222,21 @@ class Fanout:
                 self._rights.room_changed(room_id)
 
     def on_lost(self, audience: Audience) -> None:
+        user_id = user_of(audience)
+        room_id = None if audience == ALL_ROOMS else room_of(audience)
         for session in self._concerned_by(audience):
-            session.end_lost()
-        user_id, room_id = user_of(audience), room_of(audience)
+            session.end_lost(room_id)
         if user_id is not None:
             self._rights.account_changed(user_id)
             self._told().account_changed(user_id, rights=True)
         elif audience == EVERYONE:
             self._rights.rights_changed("all")
-        elif room_id is not None and audience != ALL_ROOMS:
+        elif room_id is not None:
             self._rights.room_changed(room_id)
+
+    def in_turn(self, work: Iterator[None]) -> None:
+        """Do `work` when everything that arrived until now has been delivered."""
+        self._queue.add(work)
 
     def when_delivered(self, function: Callable[[], None]) -> None:
         """Call `function` when everything that arrived until now has been delivered."""
@@ -269,16 +274,18 @@ class Fanout:
         count = 0
         if self.topics.listeners((event.stream, event.key)):
             topic = (event.stream, event.key)
-            count = yield from self._spread(SharedFrame(event.payload), topic, timed=timed)
+            position = event.sequence if event.audience.startswith("room.") else 0
+            frame = SharedFrame(event.payload, position=position)
+            count = yield from self._spread(frame, topic, timed=timed)
             if span is not None:
                 span.spread(count)
         if event.stream == "room-messages":
-            frame: SharedFrame | None = None
+            mine: SharedFrame | None = None
             for person in list(self.people.in_room(event.key)):
                 if not person.my_messages:
                     continue
-                frame = frame or my_message(event, participant=True)
-                recipient, sent = next(iter(person.my_messages)), self._to_person(person, frame)
+                mine = mine or my_message(event, participant=True)
+                recipient, sent = next(iter(person.my_messages)), self._to_person(person, mine)
                 if timed is not None and sent and not count:
                     self._time(recipient, timed)
                 count += sent

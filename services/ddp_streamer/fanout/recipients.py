@@ -73,6 +73,7 @@ class Listening(Protocol):
         forget what is still on its way to the client about it."""
         ...
 
-    def end_lost(self) -> None:
-        """Events of this session are missing for good: its client has to come anew."""
+    def end_lost(self, room_id: str | None = None) -> None:
+        """Events of this session are missing for good, those of one room or, with None, any:
+        its client has to load anew."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -104,6 +104,35 @@ async def test_a_hole_that_cannot_be_filled(stage: Stage, counts: Counts) -> Non
     await eventually(lambda: ROOM in stage.ear.lost)
     assert counts.gaps == 1
     assert [outcome for outcome, _ in counts.recoveries] == ["failed"]
+
+
+async def test_a_hole_that_nobody_waits_for_any_more(stage: Stage, counts: Counts) -> None:
+    """It harms nobody, and is not to alarm anybody."""
+    patience = replace(FAST, missing=60.0)
+    async with Audiences(
+        stage.client,
+        stage.ear,
+        linger=0.0,
+        patience=patience,
+        on_gap=counts.gap,
+        on_recovery=counts.recovery,
+    ) as audiences:
+        await audiences.acquire([ROOM])
+        stage = replace(stage, audiences=audiences)
+        with Loss(stage, ROOM) as loss:
+            sequence = await stage.hub.message("R1", "gone")
+            await eventually(lambda: len(loss.payloads) == 1)
+        await stage.hub.client.jetstream().delete_msg(LOG_STREAM, sequence)
+        await stage.hub.watermark()
+        interest = audiences._interests.get(ROOM)
+        assert interest is not None
+        await eventually(lambda: interest.repair is not None)
+
+        audiences.release(ROOM)
+
+        await eventually(lambda: interest.repair is None, within=20)
+    assert stage.ear.lost == []
+    assert counts == Counts()
 
 
 async def test_another_log(stage: Stage, counts: Counts) -> None:

@@ -33,6 +33,7 @@ class FakeSocket:
         self.peer = Peer(address="127.0.0.1", user_agent="", sockjs=False)
         self.authenticated = False
         self.login_pending = False
+        self.positioned = False
         self.closed = False
         self.code: int | None = None
         self.sent: list[dict[str, Any]] = []
@@ -43,7 +44,7 @@ class FakeSocket:
             self.sent.append(orjson.loads(message))
 
     def send_shared(self, frame: SharedFrame) -> bool:
-        self.send(frame.message)
+        self.send((frame.placed if self.positioned else frame).message)
         return not self.closed
 
     def when_written(self, function: Callable[[], None]) -> None:
@@ -73,7 +74,7 @@ class FakeListening:
     def end_room(self, room_id: str) -> None:
         self.ended.append(room_id)
 
-    def end_lost(self) -> None:
+    def end_lost(self, room_id: str | None = None) -> None:
         self.lost += 1
 
     @property

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from hubbub.ddp.messages import Connect, Method, Refused, Sub, Unsub
 from hubbub.errors import BadRequest, Unavailable
+from services.ddp_streamer import streams
 from services.ddp_streamer.fanout import Person
 from services.ddp_streamer.rates import Excess, Rule
 from services.ddp_streamer.session import (
@@ -502,3 +503,64 @@ async def test_a_lost_room_is_dropped_from_what_waits(bench: Callable[..., Bench
     b = bench()
     b.session.end_room("R1")
     assert b.socket.dropped == ["R1"]
+
+
+# --- events that are missing for good -------------------------------------------------------------
+
+
+def _open(b: Bench, *rooms: str) -> None:
+    for room_id in rooms:
+        sub = Sub(f"s-{room_id}", "stream-room-messages", [room_id])
+        b.session.activate(sub, streams.plan("room-messages", room_id, "bob"))
+
+
+async def test_who_knows_nothing_of_positions_is_closed_and_hears_no_more(
+    bench: Callable[..., Bench],
+) -> None:
+    b = bench()
+    _open(b, "R1", "R2")
+    b.session.end_lost("R1")
+    b.session.end_lost(None)
+    assert b.handlers.lost_sessions == [b.session]
+    assert b.session.subscriptions == {}
+    await asyncio.sleep(0)
+    assert b.socket.sent == []
+
+
+async def test_who_knows_positions_is_told_once_of_all_rooms(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    b.socket.positioned = True
+    _open(b, "R1", "R2", "R3")
+    b.session.end_lost("R2")
+    b.session.end_lost("R1")
+    await eventually(lambda: len(b.socket.sent) == 3)
+    assert b.answers[:2] == [("nosub", "s-R2"), ("nosub", "s-R1")]
+    assert b.socket.sent[2]["fields"] == {
+        "eventName": "resync",
+        "args": [{"rooms": ["R1", "R2"]}],
+    }
+    assert list(b.session.subscriptions) == ["s-R3"]
+    assert b.handlers.lost_sessions == []
+
+
+async def test_a_loss_of_everything_covers_those_of_rooms(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    b.socket.positioned = True
+    _open(b, "R1", "R2")
+    b.session.end_lost("R1")
+    b.session.end_lost(None)
+    await eventually(lambda: len(b.socket.sent) == 3)
+    assert b.socket.sent[2]["fields"]["args"] == [{"rooms": "all"}]
+    assert b.session.subscriptions == {}
+
+
+async def test_a_room_lost_to_who_follows_all_rooms_is_a_loss_of_everything(
+    bench: Callable[..., Bench],
+) -> None:
+    b = bench()
+    b.socket.positioned = True
+    _open(b, "R1", "R2")
+    b.session.subscriptions["s-R2"].follows = Person("bob")
+    b.session.end_lost("R1")
+    await eventually(lambda: len(b.socket.sent) == 3)
+    assert b.socket.sent[2]["fields"]["args"] == [{"rooms": "all"}]

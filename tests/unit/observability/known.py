@@ -13,6 +13,7 @@ from hubbub.telemetry.inventory import sample_labels
 from hubbub.telemetry.metrics import FAST, UpState
 from services.ddp_streamer.common import Cause
 from services.ddp_streamer.metrics import STAGES
+from services.ddp_streamer.positions import Missed
 from services.ddp_streamer.tally import MESSAGE_TYPES, Dropped, Filtered, Recovery
 from tests.unit.observability.promql import OF_COUNTERS, OVER_RANGES, Grouping, Selector, read
 
@@ -61,6 +62,10 @@ VALUES: Final[Mapping[tuple[str, str], Callable[[], tuple[str, ...]]]] = {
     ("hubbub_streamer_handshakes_total", "outcome"): lambda: ("ok",),
     ("hubbub_streamer_messages_total", "type"): lambda: MESSAGE_TYPES,
     ("hubbub_streamer_messages_total", "direction"): lambda: get_args(Direction),
+    ("hubbub_streamer_client_recoveries_total", "outcome"): lambda: (
+        "recovered",
+        *get_args(Missed),
+    ),
     ("hubbub_streamer_recoveries_total", "outcome"): lambda: get_args(Recovery),
     ("hubbub_streamer_send_queue_bytes", "agg"): lambda: ("sum", "max"),
     ("hubbub_streamer_sessions", "auth"): lambda: ("yes", "no"),

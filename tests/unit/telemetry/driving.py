@@ -26,6 +26,7 @@ from services.account import metrics as account
 from services.authorization.metrics import ACCESS, AuthorizationMetrics
 from services.ddp_streamer import metrics as streamer
 from services.ddp_streamer.common import Cause
+from services.ddp_streamer.positions import Missed
 from services.ddp_streamer.service import rules
 from services.ddp_streamer.settings import StreamerSettings
 from services.ddp_streamer.streams import STREAMS
@@ -141,6 +142,8 @@ def _streamer(registry: CollectorRegistry) -> None:
         metrics.latency(stage, 3.0)
     for recovery in get_args(Recovery):
         metrics.recovery(recovery, 4)
+    for missed in (None, *get_args(Missed)):
+        metrics.client_recovery(missed, 4)
     for filtered in get_args(Filtered):
         metrics.filter(filtered)
     for dropped in get_args(Dropped):

@@ -83,6 +83,8 @@ EXPECTED: dict[str, tuple[str, set[str], tuple[float, ...]]] = {
     "hubbub_streamer_slow_clients": ("gauge", set(), ()),
     "hubbub_streamer_recoveries_total": ("counter", {"outcome"}, ()),
     "hubbub_streamer_recovered_events": ("histogram", set(), FAN),
+    "hubbub_streamer_client_recoveries_total": ("counter", {"outcome"}, ()),
+    "hubbub_streamer_replayed_total": ("counter", set(), ()),
     "hubbub_streamer_gaps_detected_total": ("counter", set(), ()),
     "hubbub_streamer_drain_seconds": ("histogram", set(), SLOW),
     "hubbub_streamer_drain_forced_total": ("counter", set(), ()),

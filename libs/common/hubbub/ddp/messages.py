@@ -286,8 +286,13 @@ def updated(call_id: Id) -> bytes:
     return b'{"msg":"updated","methods":[' + orjson.dumps(call_id) + b"]}"
 
 
-def ready(sub_id: Id) -> bytes:
-    """A subscription is live. One id per message: some clients look only at the first."""
+def ready(sub_id: Id, extra: Mapping[str, Any] | None = None) -> bytes:
+    """A subscription is live. One id per message: some clients look only at the first.
+
+    `extra` keys are for clients that asked for an extension.
+    """
+    if extra:
+        return ejson.dumps({"msg": "ready", "subs": [sub_id], **extra})
     return b'{"msg":"ready","subs":[' + orjson.dumps(sub_id) + b"]}"
 
 
