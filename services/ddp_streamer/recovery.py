@@ -74,22 +74,9 @@ class HasPosition(Protocol):
 class Recovery:
     """Opens the subs that say where their clients were."""
 
-    def __init__(
-        self,
-        follows: Follows,
-        ordered: Ordered,
-        *,
-        on_outcome: Callable[[Missed | None, int], None],
-        clock: Clock | None = None,
-    ) -> None:
-        """
-        Args:
-            on_outcome: told of each sub why its client has to fetch (None: it does not), and
-                how many frames it was given.
-        """
+    def __init__(self, follows: Follows, ordered: Ordered, *, clock: Clock | None = None) -> None:
         self._follows = follows
         self._ordered = ordered
-        self._on_outcome = on_outcome
         self._clock = clock or SystemClock()
 
     async def arrive(
@@ -108,8 +95,8 @@ class Recovery:
         Args:
             audience: is held by the caller, until this returns at least.
             decide: returns when the user is known to be allowed to listen. Raises: NotAllowed.
-            enter: opens the sub, and returns True; False: whether the user may listen has to be
-                asked anew.
+            enter: opens the sub, or finds that nobody wants it any more, and returns True;
+                False: whether the user may listen has to be asked anew.
 
         Raises: what `decide` and `enter` raise; Unavailable: the room cannot be routed now.
         """
@@ -167,13 +154,9 @@ class Recovery:
             if entered.done():
                 return  # nobody waits any more
             try:
-                done = standing.holds and enter(arrival)
+                entered.set_result(standing.holds and enter(arrival))
             except Exception as error:
                 entered.set_exception(error)
-                return
-            if done:
-                self._on_outcome(arrival.missed, len(arrival.events))
-            entered.set_result(done)
 
         self._ordered.when_delivered(here)
         return await entered

@@ -118,7 +118,7 @@ class Router:
         self._judge = Judge(
             services.authorization, rights, fanout, routes, self.sessions.keys(), tasks=tasks
         )
-        self._recovery = Recovery(routes, fanout, on_outcome=metrics.client_recovery)
+        self._recovery = Recovery(routes, fanout)
         self._gauges = {
             name: metrics.subscriptions.labels(name) for name in (*streams.STREAMS, "other")
         }
@@ -370,6 +370,7 @@ class Router:
                 return False
             allowance.spend(plan.audience or "", [event.payload for event in arrival.events])
             self._open(session, sub, plan, wish, arrival=arrival)
+            self._metrics.client_recovery(arrival.missed, len(arrival.events))
             opened = True
             return True
 

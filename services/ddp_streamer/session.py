@@ -8,27 +8,44 @@ what is not a login. `unsub` never waits. No task exists unless something waits.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from hubbub.ddp import ejson, messages
+from hubbub.ddp import messages
 from hubbub.ddp.messages import Connect, Id, Inbound, Method, Refused, Sub, Unsub
 from hubbub.errors import HubbubError, Internal
 from hubbub.ids import random_id, session_id
 from hubbub.telemetry.log import get_logger
 from hubbub.telemetry.sparing import Sparing
 from services.ddp_streamer.audiences import Event
-from services.ddp_streamer.connection import Cause, Peer
+from services.ddp_streamer.connection import Cause
 from services.ddp_streamer.fanout import Person, Recipient, Topic
 from services.ddp_streamer.fanout.recipients import room_of_topic
 from services.ddp_streamer.positions import Allowance, positioned, resync_frame
-from services.ddp_streamer.rates import Excess
 from services.ddp_streamer.recent import Instant
 from services.ddp_streamer.streams import Plan, not_allowed
 from services.ddp_streamer.tasks import Tasks
+from services.ddp_streamer.work import (
+    AnonymousRefusal,
+    Handlers,
+    Reply,
+    SessionLimits,
+    Socket,
+    Subscription,
+    Work,
+)
+
+__all__ = [
+    "LOGINS",
+    "AnonymousRefusal",
+    "Handlers",
+    "Reply",
+    "Session",
+    "SessionLimits",
+    "Socket",
+    "Subscription",
+    "Work",
+]
 
 log = get_logger(__name__)
 _refused = Sparing(log, "refused")
@@ -41,127 +58,6 @@ LOGINS: Final = frozenset(
 )
 """Methods that change who the session is: nothing overtakes them, and some clients never call
 anything again when one of them stays unanswered."""
-
-
-class AnonymousRefusal(Exception):
-    """A sub is refused only because nobody is signed in on the socket."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A method's result, and what is to be done when the client has it."""
-
-    value: Any = messages.MISSING
-    after: Callable[[], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionLimits:
-    """Bounds of one session. Times in seconds."""
-
-    max_queued: int = 256
-    call_timeout: float = 30.0
-    park: float = 3.0
-    """How long a sub waits for the login that would allow it."""
-    park_age: float = 15.0
-    """On sockets younger than this."""
-
-
-class Socket(Recipient, Protocol):
-    """What a session needs of its connection."""
-
-    peer: Peer
-    authenticated: bool
-    login_pending: bool
-    positioned: bool
-
-    @property
-    def closed(self) -> bool: ...
-    def close(self, code: int, reason: str = "", *, cause: Cause | None = None) -> None: ...
-    def drop_room(self, room_id: str) -> None: ...
-
-
-class Subscription:
-    """An active subscription."""
-
-    __slots__ = ("_wish", "follows", "id", "name", "plan", "refused", "since")
-
-    def __init__(self, sub: Sub, plan: Plan | None) -> None:
-        self.id = sub.id
-        self.name = sub.name
-        self._wish = _digest(sub)
-        self.plan = plan
-        """None: a publication without events."""
-        self.follows: Person | None = None
-        """Whose memberships it holds."""
-        self.since: Instant | None = None
-        """When messages began to come by it; None where it is about something else."""
-        self.refused = False
-        """The server has ended it because the user may not listen any more."""
-
-    def is_same(self, sub: Sub) -> bool:
-        """Whether `sub` asks for what this one is."""
-        return self._wish == _digest(sub)
-
-
-class Work:
-    """A method or sub that waits for its turn, or is being worked on."""
-
-    __slots__ = ("cancelled", "excess", "message")
-
-    def __init__(self, message: Method | Sub, excess: Excess | None) -> None:
-        self.message = message
-        self.excess = excess
-        """The limit that it exceeds, unless the user holds the permission that lifts it."""
-        self.cancelled = False
-        """The client has taken the sub back."""
-
-
-class Handlers(Protocol):
-    """What the router does for sessions."""
-
-    def excess(self, session: Session, message: Method | Sub) -> Excess | None:
-        """Count the message; the limit that it exceeds, if any."""
-        ...
-
-    def is_parallel_safe(self, name: str) -> bool:
-        """Whether the method may run beside others."""
-        ...
-
-    def may_resume(self, offered: str | None) -> bool:
-        """Whether `offered` can be the id of an earlier session."""
-        ...
-
-    async def resume(self, session: Session, offered: str) -> None:
-        """Sign in whoever the session `offered` belonged to, if anybody."""
-        ...
-
-    async def call(self, session: Session, method: Method, excess: Excess | None) -> Reply:
-        """Run a method. Raises: HubbubError."""
-        ...
-
-    def subscribe_now(self, session: Session, work: Work) -> bool:
-        """Open the subscription if that needs no waiting; False when it does.
-
-        Raises: HubbubError, AnonymousRefusal.
-        """
-        ...
-
-    async def subscribe(self, session: Session, work: Work) -> None:
-        """Open the subscription. Raises: HubbubError, AnonymousRefusal."""
-        ...
-
-    def ended(self, session: Session, subscription: Subscription) -> None:
-        """A subscription is over: give back what it held."""
-        ...
-
-    def lost(self, session: Session) -> None:
-        """Events are missing: the client has to come anew."""
-        ...
-
-    def closed(self, session: Session) -> None:
-        """The socket is gone; subscriptions have been given back."""
-        ...
 
 
 class Session:
@@ -617,12 +513,6 @@ class Session:
             self._handlers.ended(self, before)
         self._note_refusal("sub", error)
         self.send(messages.nosub(sub_id, error))
-
-
-def _digest(sub: Sub) -> bytes:
-    """Name and parameters of a sub in a few bytes: a client may send a megabyte of them."""
-    wish = ejson.dumps([sub.name, sub.params])
-    return hashlib.blake2b(wish, digest_size=16).digest()
 
 
 def _is_sub(work: Work, sub_id: Id) -> bool:
