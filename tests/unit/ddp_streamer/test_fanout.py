@@ -176,6 +176,7 @@ async def hall() -> AsyncIterator[Hall]:
             tasks=tasks,
             coalesce_seconds=0.05,
             legacy_user_status=True,
+            queue=WorkQueue(slice_seconds=60.0),  # what is said is heard at once, on any machine
         )
         made = Hall(fanout, messaging=messaging, rights=rights)
         fanout.connect(made.routes, made.consequences)
