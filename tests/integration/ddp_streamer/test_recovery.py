@@ -170,6 +170,35 @@ async def test_who_was_removed_and_came_back_has_to_fetch(town: World, room: str
     assert client.texts(room) == []
 
 
+def _is_placed(frame: dict[str, Any]) -> bool:
+    return frame.get("msg") == "changed" and "hubbub" in frame
+
+
+async def test_a_removal_while_a_client_comes_back(town: World, room: str) -> None:
+    """Whatever comes first: nothing from behind the removal, and in the end no sub."""
+    where = await first_visit(town, room)
+    witness = await town.client("eve")
+    await witness.subscribed("room-messages", room)
+    answers = set()
+    for number in range(30):
+        user = f"{room}-user-{number}"
+        town.room(room, user)
+        await town.hub.message(room, f"before-{number}")
+        client = await town.client(user)
+        asking = asyncio.create_task(ask(client, {**where, "seq": town.hub.last - 1}, room))
+        await asyncio.sleep(0.0005 * (number % 15))
+        end = await town.leave(user, room)
+        await town.hub.message(room, f"secret-{number}")
+        answers.add((await asking)["msg"])
+        await eventually(lambda: witness.texts(room)[-1:] == [f"secret-{number}"], within=20.0)  # noqa: B023
+        await client.got(lambda frame: frame.get("msg") == "nosub", within=20.0)
+        placed = [frame["hubbub"]["seq"] for frame in client.frames if _is_placed(frame)]
+        assert all(place < end for place in placed), (placed, end)
+        assert set(client.texts(room)) <= {f"before-{number}"}
+        await client.end()
+    assert "nosub" in answers
+
+
 async def test_a_position_older_than_the_log_is_not_recovered(town: World, room: str) -> None:
     where = await first_visit(town, room)
     await town.hub.message(room, "forgotten")
