@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from hubbub.bus.caller import CircuitOpen
 from hubbub.clock import Clock, SystemClock
 from hubbub.errors import HubbubError, Timeout, Unavailable
 
@@ -24,7 +25,7 @@ QUICK: Final = 0.5
 """Seconds: while the 95th percentile is below it the pace may grow."""
 SLOW: Final = 2.0
 """Seconds: above it the pace is halved."""
-SLOWEST: Final = 5.0
+SLOWEST: Final = 20.0
 """Logins per second that are begun however long they take."""
 FASTEST: Final = 5_000.0
 """Logins per second beyond which growing means nothing."""
@@ -78,6 +79,8 @@ class LoginPace:
             self._running[login] = self._clock.monotonic()
         try:
             yield
+        except CircuitOpen:  # nobody was asked, so it says nothing of the load
+            raise
         except (Unavailable, Timeout):
             self._note(login, least=SLOW)
             raise

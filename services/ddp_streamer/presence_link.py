@@ -24,6 +24,7 @@ log = get_logger(__name__)
 CHUNK = 1_000  # records in one call
 _FEW = 4  # records that are told one by one
 _GATHER = 0.2  # seconds in which closed sockets are collected
+_BETWEEN = 0.05  # seconds between two rounds of news
 
 
 class Present(Protocol):
@@ -129,8 +130,9 @@ class PresenceLink:
                 pause = min(5.0, pause * 2)
             else:
                 pause = 0.5
-                if self._gone and not self._holding:
-                    await self._clock.sleep(_GATHER)
+                # The first is told at once; those who come close behind it, together.
+                waits_for_closed = self._gone and not self._holding
+                await self._clock.sleep(_GATHER if waits_for_closed else _BETWEEN)
 
     async def flush(self) -> None:
         """Tell everything that is not told yet. Raises: HubbubError: some of it was not."""

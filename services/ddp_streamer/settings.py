@@ -46,7 +46,7 @@ class StreamerSettings(Settings):
     max_anonymous_per_address: int = Field(default=20, ge=0)
     """Connections of one address (IPv6: /64) that may stay without a login; 0: any number. More
     are served too, but are closed (1008) after 2 to 8 s if nobody logged in on them."""
-    logins_per_second: float = Field(default=100.0, ge=5)
+    logins_per_second: float = Field(default=100.0, ge=20)
     """Logins that may begin per second at first; more wait in line. The pace grows by 10 each
     second while logins take less than 0.5 s and somebody waits, and is halved when they take
     more than 2 s."""
@@ -76,6 +76,8 @@ class StreamerSettings(Settings):
     """Backlog of one connection from which on typing is dropped and presence held back."""
     max_buffered_bytes: int = Field(default=4 * MIB, ge=1024)
     """Backlog of one connection at which it is closed with 1013 SLOW_CONSUMER."""
+    unsent_bytes: int = Field(default=128 * 1024, ge=4096)
+    """Bytes that the kernel may hold for one connection besides, of what it could not send yet."""
     stall_timeout: float = Field(default=20.0, gt=0)
     """Seconds in which a connection with a backlog must take at least one byte, else 1013."""
 

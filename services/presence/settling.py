@@ -27,6 +27,7 @@ log = get_logger(__name__)
 CLAIM_LEASE = 5.0
 """Seconds after which others may settle what a replica has claimed."""
 
+_GATHER = 0.1  # seconds between two batches that are not full
 _WRITE_BEFORE = 3.0  # seconds after the claim; later the claim may be somebody else's
 
 Announce = Callable[[UserId, bytes], Awaitable[None]]
@@ -71,7 +72,11 @@ class Settler:
                 settled = 0
             heed_cancellation()
             if settled:
-                continue  # what changed meanwhile is due already
+                # What changed meanwhile is due already. A batch costs the database seven
+                # commands however small it is, so in a storm of logins let some more come.
+                if settled < self._batch:
+                    await asyncio.sleep(_GATHER)
+                continue
             try:
                 async with asyncio.timeout(self._poll):
                     await self._wanted.wait()

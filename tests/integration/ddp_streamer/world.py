@@ -415,11 +415,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(nats_url: str, streamer_url: str = "", **settings: Any) -> AsyncIterator[World]:
-    """A running streamer. `streamer_url`: its own way to NATS, when that is another one."""
+async def surroundings(nats_url: str) -> AsyncIterator[tuple[Facts, FakeHub]]:
+    """The other services and a leading hub with an empty log, without a streamer."""
     facts = Facts()
-    async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(connected(nats_url))
+    async with connected(nats_url) as client:
         await fresh_log(client)
         hub = FakeHub(client)
         await hub.begin()
@@ -430,14 +429,19 @@ async def world(nats_url: str, streamer_url: str = "", **settings: Any) -> Async
             registry=CollectorRegistry(),
         )
         await others.connect()
-        stack.push_async_callback(others.close)
-        for kind in (
-            FakeAccount,
-            FakeAuthorization,
-            FakeMessaging,
-            FakePresence,
-        ):
-            await others.serve(played(kind, facts))
+        try:
+            for kind in (FakeAccount, FakeAuthorization, FakeMessaging, FakePresence):
+                await others.serve(played(kind, facts))
+            yield facts, hub
+        finally:
+            await others.close()
+
+
+@asynccontextmanager
+async def world(nats_url: str, streamer_url: str = "", **settings: Any) -> AsyncIterator[World]:
+    """A running streamer. `streamer_url`: its own way to NATS, when that is another one."""
+    async with AsyncExitStack() as stack:
+        facts, hub = await stack.enter_async_context(surroundings(nats_url))
         bus = NatsBus(
             BusSettings(HUBBUB_NATS_URL=streamer_url or nats_url, nats_reconnect_wait=0.05),
             service="ddp-streamer",

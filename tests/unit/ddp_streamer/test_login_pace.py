@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from hubbub.bus.caller import CircuitOpen
 from hubbub.clock import FakeClock
 from hubbub.errors import NotAllowed, Unavailable
 from services.ddp_streamer.login_pace import SLOWEST, STEP, LoginPace, percentile95
 
-START = 20.0  # logins per second
+START = 50.0  # logins per second
 
 
 class Services:
@@ -75,51 +76,57 @@ async def test_few_logins_begin_at_once(services: Services) -> None:
 
 async def test_a_crowd_waits_in_the_order_it_came_and_the_pace_grows(services: Services) -> None:
     """Nobody is refused, and each second begins more than the one before."""
-    await crowd(services, 150)
-    assert [who for who, _ in services.begun] == list(range(150))
+    await crowd(services, 300)
+    assert [who for who, _ in services.begun] == list(range(300))
     assert services.refused == 0
     assert services.pace.rate >= START + 2 * STEP
     took = max(when for _, when in services.begun)
-    assert 150 / (services.pace.rate + START) < took < 150 / START
+    assert 300 / (services.pace.rate + START) < took < 300 / START
     assert services.pace.waiting == 0
 
 
 async def test_slow_logins_halve_the_pace(services: Services) -> None:
     services.takes = 2.5
-    await crowd(services, 60)
+    await crowd(services, 150)
     assert services.pace.rate <= START / 2
 
 
 async def test_logins_that_never_end_are_seen_too(services: Services) -> None:
     services.takes = 8.0
-    await crowd(services, 100)
+    await crowd(services, 250)
     assert SLOWEST <= services.pace.rate <= START / 2
 
 
 async def test_who_answers_that_it_is_busy_is_slow(services: Services) -> None:
     services.error = Unavailable("busy")
-    await crowd(services, 60)
+    await crowd(services, 150)
     assert services.pace.rate < START
+
+
+async def test_an_open_circuit_says_nothing(services: Services) -> None:
+    services.error = CircuitOpen("not called")
+    await crowd(services, 120)
+    assert services.pace.rate == START
 
 
 async def test_a_refusal_is_an_answer(services: Services) -> None:
     services.error = NotAllowed("no")
-    await crowd(services, 60)
+    await crowd(services, 150)
     assert services.pace.rate > START
 
 
 async def test_passwords_say_nothing_about_the_load(services: Services) -> None:
     services.takes = 3.0
-    await crowd(services, 60, measured=False)
+    await crowd(services, 150, measured=False)
     assert services.pace.rate == START
 
 
 async def test_the_line_is_bounded(services: Services) -> None:
     """Ten seconds' worth; who comes later is told so, and no password was looked at."""
-    waiting = [asyncio.create_task(services.login(who)) for who in range(500)]
+    waiting = [asyncio.create_task(services.login(who)) for who in range(1_000)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert services.refused == 500 - START - 10 * START
+    assert services.refused == 1_000 - START - 10 * START
     assert services.pace.waiting == 10 * START
     for login in waiting:
         login.cancel()
@@ -131,10 +138,10 @@ async def test_the_line_is_bounded(services: Services) -> None:
 
 async def test_a_pace_that_was_halved_recovers(services: Services) -> None:
     services.takes = 2.5
-    await crowd(services, 60)
+    await crowd(services, 150)
     low = services.pace.rate
     services.takes = 0.05
-    await crowd(services, 100)
+    await crowd(services, 250)
     assert services.pace.rate > low
 
 
