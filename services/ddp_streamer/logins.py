@@ -19,7 +19,15 @@ from hubbub.contracts.event_log import Audience, user_audience
 from hubbub.ddp import ejson, messages
 from hubbub.ddp.messages import Method
 from hubbub.ddp.stream import args_of, stream_frame
-from hubbub.errors import BadRequest, HubbubError, NotAllowed, Timeout, Unauthenticated, Unavailable
+from hubbub.errors import (
+    BadRequest,
+    HubbubError,
+    Internal,
+    NotAllowed,
+    Timeout,
+    Unauthenticated,
+    Unavailable,
+)
 from hubbub.ids import UserId
 from hubbub.telemetry.log import get_logger
 from hubbub.telemetry.sparing import Sparing
@@ -40,6 +48,7 @@ T = TypeVar("T")
 _OWN_FIELDS: Final = ("username", "name", "emails")
 """What a client may know of its own user by the collection `users`."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0  # seconds between two attempts of a held login
+_MAX_DEFECTS = 3  # tries of a login that fails by a defect of a service
 _LOGOUT_PATIENCE = 20.0  # seconds
 _CHECK_PAUSE = 1.0  # seconds between two attempts to look at tokens
 
@@ -183,8 +192,8 @@ class Logins:
         try:
             await self._account.verify_token(user_id, identity.hashed_token)
             document = await self._account.me(user_id)
-        except (Unavailable, Timeout):
-            raise
+        except (Unavailable, Timeout, Internal):
+            raise  # says nothing about the token
         except HubbubError:
             self._identities.forget(session)
             return False
@@ -209,14 +218,23 @@ class Logins:
     ) -> T:
         """Try until somebody can say yes or no, each time in line with all the others.
 
-        Raises: Unavailable: nobody could for long.
+        Raises:
+            Unavailable: nobody could for long.
+            Internal: a service that should know failed several times.
         """
         begun = self._clock.monotonic()
         pause = _FIRST_PAUSE
+        defects = 0
         while True:
             try:
                 async with self._pace.turn(measured=measured):
                     return await attempt()
+            except Internal as error:
+                # A refusal would end some clients, and a defect is often one of a moment.
+                defects += 1
+                if defects == _MAX_DEFECTS:
+                    raise
+                log.warning("login_failed", error_id=error.error_id, attempt=defects)
             except (Unavailable, Timeout) as error:
                 if self._clock.monotonic() - begun + pause > self._hold:
                     log.warning("login_not_decided", reason=type(error).__name__)

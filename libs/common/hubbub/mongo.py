@@ -42,6 +42,11 @@ Unreachable: TypeAlias = PyMongoError
 
 DEFAULT_DATABASE = "hubbub"
 _RETRYABLE = ("RetryableWriteError", "TransientTransactionError")
+_LOCK_LOST = "Lock is not acquired"
+_AWAY = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436})
+"""Codes by which a server says that it cannot answer now: it shuts down, is no primary (any more),
+does not reach another one, was interrupted or out of time. The driver repeats such a read once,
+and then raises what is no `ConnectionFailure`."""
 
 
 class MongoSettings(Settings):
@@ -140,9 +145,16 @@ def answering() -> Iterator[None]:
         yield
     except PyMongoError as error:
         away = isinstance(error, ConnectionFailure | ExecutionTimeout | WTimeoutError)
+        away = away or (isinstance(error, OperationFailure) and error.code in _AWAY)
         if away or error.timeout or any(map(error.has_error_label, _RETRYABLE)):
             raise Unavailable("the database does not answer") from error
         raise
+    except RuntimeError as error:
+        # Up to Python 3.11 a task that is cancelled while it waits for one of the driver's
+        # connections may give back a lock that another task holds, and that one finds out.
+        if str(error) != _LOCK_LOST:
+            raise
+        raise Unavailable("no connection to the database in time") from error
 
 
 def _explain_ghosts(client: Client) -> None:

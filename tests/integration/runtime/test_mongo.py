@@ -13,8 +13,11 @@ import pytest
 from bson.raw_bson import RawBSONDocument
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
+from pymongo import AsyncMongoClient
+from pymongo.errors import OperationFailure
 
 from hubbub import mongo
+from hubbub.errors import Unavailable
 from hubbub.local.programs import find_mongod, free_port, start_guarded, stop
 from hubbub.runtime import Process
 from tests.waiting import eventually
@@ -66,6 +69,47 @@ async def test_a_set_that_was_never_initiated_is_refused(tmp_path: Path) -> None
     async with _bare_mongod(tmp_path, "--replSet", "rs0") as url:
         with pytest.raises(mongo.UnusableDatabase, match="never initiated"):
             await _check(url)
+
+
+async def test_a_set_whose_majority_is_not_in_the_journal_is_refused(tmp_path: Path) -> None:
+    """It would acknowledge what a power cut loses."""
+    async with _bare_mongod(tmp_path, "--replSet", "rs0") as url:
+        address = url.removeprefix("mongodb://").partition("/")[0]
+        configuration = {
+            "_id": "rs0",
+            "members": [{"_id": 0, "host": address}],
+            "writeConcernMajorityJournalDefault": False,
+        }
+        direct = f"mongodb://{address}/?directConnection=true"
+        async with AsyncMongoClient[dict[str, object]](direct) as client:
+            await client.admin.command("replSetInitiate", configuration)
+
+            async def is_primary() -> bool:
+                return bool((await client.admin.command("hello"))["isWritablePrimary"])
+
+            await eventually(is_primary, within=30)
+        with pytest.raises(mongo.UnusableDatabase, match="writeConcernMajorityJournalDefault"):
+            await _check(url)
+
+
+@pytest.mark.parametrize("code", [91, 189, 262, 11602])
+def test_a_server_that_cannot_answer_now_is_unavailable(code: int) -> None:
+    """The driver says so of reads by a code alone."""
+    with pytest.raises(Unavailable), mongo.answering():
+        raise OperationFailure("not now", code)
+
+
+async def test_a_lock_that_the_driver_lost_is_no_defect_of_ours() -> None:
+    """What asyncio says then is the same in all versions."""
+    with pytest.raises(Unavailable), mongo.answering():
+        asyncio.Lock().release()
+    with pytest.raises(RuntimeError), mongo.answering():
+        raise RuntimeError("something else")
+
+
+def test_a_bad_question_is_a_defect() -> None:
+    with pytest.raises(OperationFailure), mongo.answering():
+        raise OperationFailure("unknown operator", 2)
 
 
 async def test_dates_have_zones(database: mongo.Database) -> None:

@@ -194,6 +194,30 @@ async def test_the_work_ends_with_its_deadline(shop: Shop, service: ShopService)
     await eventually(lambda: service.cancelled == ["slow_once"])
 
 
+async def test_what_a_library_makes_of_a_cut_is_no_defect(bus: LocalBus) -> None:
+    """Some raise another error when they are cancelled at the wrong moment."""
+    ended = asyncio.Event()
+
+    class Clumsy(ShopService):
+        async def slow_once(self, seconds: float) -> str:
+            try:
+                await asyncio.sleep(seconds)
+            except asyncio.CancelledError:
+                ended.set()
+                raise RuntimeError("Lock is not acquired") from None
+            return "done"
+
+    await bus.serve(Clumsy())
+    soon = asyncio.get_running_loop().time() + 0.1
+    with capture_logs() as logs:
+        with pytest.raises(Timeout), call_context(deadline=soon):
+            await bus.proxy(Shop).slow_once(5.0)
+        async with asyncio.timeout(5):
+            await ended.wait()
+        await bus.settled()
+    assert [entry for entry in logs if entry["event"] == "call_failed"] == []
+
+
 async def test_a_shorter_limit_of_the_callee_is_told(service: ShopService) -> None:
     """The caller hears `Timeout` instead of waiting for its own."""
     bus = LocalBus(BusSettings(overrides={"SHOP_SLOW_ONCE_TIMEOUT": 0.05}))

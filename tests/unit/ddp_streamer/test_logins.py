@@ -19,7 +19,7 @@ from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.presence import Presence
 from hubbub.ddp.messages import Method
 from hubbub.ddp.stream import stream_frame
-from hubbub.errors import Timeout, Unauthenticated, Unavailable
+from hubbub.errors import Internal, Timeout, Unauthenticated, Unavailable
 from hubbub.ids import UserId
 from services.ddp_streamer.fanout import Fanout, Rights
 from services.ddp_streamer.identities import Holder, Identities, Identity
@@ -39,12 +39,16 @@ class FakeAccount:
     def __init__(self) -> None:
         self.tokens = {"good": "bob"}
         self.away = 0
+        self.defects = 0
         self.logins = 0
         self.logout_gate: asyncio.Event | None = None
         self.document: dict[str, Any] = {"username": "bob", "name": "Bob"}
 
     async def login(self, parameters: dict[str, Any], address: str = "") -> LoginResult:
         self.logins += 1
+        if self.defects:
+            self.defects -= 1
+            raise Internal(error_id="e1")
         if self.away:
             self.away -= 1
             raise (Unavailable if self.away % 2 else Timeout)("away")
@@ -192,6 +196,19 @@ async def test_a_login_is_held_while_nobody_can_decide_it(desk: Desk) -> None:
     assert 0.1 <= pauses[0] <= 0.2
     assert all(pause <= 5 for pause in pauses)
     assert pauses[-1] > 2
+
+
+async def test_a_defect_of_a_moment_refuses_nobody(desk: Desk) -> None:
+    """One that stays is told."""
+    desk.account.defects = 2
+    session, _ = await desk.signed_in()
+    assert session.user_id == "bob"
+    assert desk.account.logins == 3
+
+    desk.account.defects = 100
+    with pytest.raises(Internal):
+        await desk.signed_in(name="c2")
+    assert desk.account.logins == 6
 
 
 async def test_after_two_minutes_a_held_login_is_given_up_without_a_refusal(desk: Desk) -> None:

@@ -246,6 +246,9 @@ class Callee:
         except asyncio.CancelledError:
             outcome, reply = self._cancelled(call)
         except Exception as error:
+            if call.cut:  # what a library made of being cancelled
+                outcome, reply = self._cancelled(call)
+                return
             error_id = secrets.token_hex(8)
             endpoint.tally.last_error = type(error).__name__
             reply = encode_error(Internal(error_id=error_id))
