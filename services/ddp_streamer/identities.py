@@ -15,7 +15,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import orjson
 from nats.errors import Error as NatsError
@@ -30,17 +30,13 @@ from nats.js.kv import KeyValue
 
 from hubbub.bus.connection import Connection
 from hubbub.clock import Clock, SystemClock
-from hubbub.contracts.event_log import PREFIX
+from hubbub.contracts.streamers import SESSIONS_BUCKET, TAKEN_SUBJECTS
 from hubbub.errors import Unavailable
 from hubbub.ids import UNMISTAKABLE
 from hubbub.telemetry.log import get_logger
 from services.ddp_streamer.audiences.wire import Arrived, subscribe
 
 log = get_logger(__name__)
-
-BUCKET: Final = "hubbub_sessions"
-TAKEN_SUBJECTS: Final = PREFIX + "streamer-taken."
-"""Behind it a streamer's instance: it is told which of its sockets has come back elsewhere."""
 
 _LENGTH = 24  # characters of a session id
 _ALPHABET = frozenset(UNMISTAKABLE)
@@ -250,18 +246,18 @@ class Identities:
     async def _open(self) -> KeyValue:
         stream = self._client.jetstream(timeout=_TIMEOUT)
         try:
-            bucket = await stream.key_value(BUCKET)
+            bucket = await stream.key_value(SESSIONS_BUCKET)
         except (BucketNotFoundError, NotFoundError):
             return await stream.create_key_value(
                 KeyValueConfig(
-                    bucket=BUCKET,
+                    bucket=SESSIONS_BUCKET,
                     history=1,
                     ttl=self._seconds,
                     storage=StorageType.FILE,
                     replicas=self._replicas,
                 )
             )
-        info = await stream.stream_info(f"KV_{BUCKET}")
+        info = await stream.stream_info(f"KV_{SESSIONS_BUCKET}")
         if info.config.max_age != self._seconds:
             window = min(_DUPLICATES, self._seconds)
             await stream.update_stream(

@@ -24,11 +24,11 @@ from pydantic import ValidationError
 
 from hubbub.bus.connection import Connection
 from hubbub.contracts.event_log import (
+    APPEND_SUBJECTS,
     CONTROL,
     LIVE_SUBJECTS,
     LOG_STREAM,
     LOG_SUBJECTS,
-    PREFIX,
     Audience,
     Header,
     Marker,
@@ -38,9 +38,6 @@ from hubbub.errors import Unavailable
 from services.stream_hub.settings import StreamHubSettings
 
 EXPECTED_SEQUENCE: Final = "Nats-Expected-Last-Sequence"
-
-APPEND_SUBJECTS: Final = PREFIX + "append."
-"""Only hubs may publish here; what they publish is stored under `LOG_SUBJECTS`."""
 
 _API = "$JS.API."
 _NANOSECONDS = 1_000_000_000

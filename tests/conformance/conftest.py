@@ -65,6 +65,14 @@ class Running:
         found: str = json.loads((self.data / "running.json").read_text())[of]
         return found
 
+    @property
+    def bus_environment(self) -> dict[str, str]:
+        """What one more process of this Hubbub needs to be told of NATS."""
+        return {
+            "HUBBUB_NATS_URL": self.address("nats_url"),
+            "HUBBUB_NATS_KEYS": self.address("nats_keys"),
+        }
+
 
 @pytest.fixture(scope="session")
 def hubbub(pytestconfig: pytest.Config) -> Running:

@@ -64,7 +64,7 @@ async def streamer(
         **{name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")},
         **LAPTOP,
         "HUBBUB_HTTP_FORWARDED_COUNT": "0",
-        "HUBBUB_NATS_URL": hubbub.address("nats_url"),
+        **hubbub.bus_environment,
         "HUBBUB_OPS_PORT": str(ops_port),
         "HUBBUB_STREAMER_HOST": "127.0.0.1",
         "HUBBUB_STREAMER_PORT": str(port),

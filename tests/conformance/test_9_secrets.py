@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import aiohttp
-import nats
 import pytest
 from bson import json_util
 from nats.aio.msg import Msg
 
+from hubbub.bus.connection import Connection
+from hubbub.bus.keys import key_file
+from hubbub.bus.permissions import CLI
 from hubbub.mongo import Database
 from tests.conformance.conftest import Running, SignIn
 from tests.conformance.ddp import SESSIONS
@@ -32,7 +35,9 @@ async def test_098_session_ids_are_told_to_nobody_else(
         headers = "".join(f"{name}={value}" for name, value in (message.headers or {}).items())
         overheard.append(b" ".join((message.subject.encode(), headers.encode(), message.data)))
 
-    broker = await nats.connect(hubbub.address("nats_url"))
+    broker = Connection()
+    broker.key_file = key_file(Path(hubbub.address("nats_keys")), CLI)
+    await broker.connect(hubbub.address("nats_url"), inbox_prefix=f"_INBOX.{CLI}")
     try:
         await broker.subscribe(">", cb=hear)
         await broker.flush()

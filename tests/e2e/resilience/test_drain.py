@@ -196,7 +196,10 @@ async def test_an_operator_rebalances_and_drains(running: Running, users: list[U
     """By the reports of the streamers, and by asking exactly one of them."""
     operator = Operator()
     bus = NatsBus(
-        BusSettings(HUBBUB_NATS_URL=running.address("nats_url")),
+        BusSettings(
+            HUBBUB_NATS_URL=running.address("nats_url"),
+            HUBBUB_NATS_KEYS=running.address("nats_keys"),
+        ),
         service="operator",
         instance=f"operator-{random_id(4)}",
     )
@@ -258,7 +261,7 @@ async def test_a_gateway_finishes_what_it_has_begun(
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
     environment = {
         **kept,
-        "HUBBUB_NATS_URL": running.address("nats_url"),
+        **running.bus_environment,
         "HUBBUB_MONGO_URL": running.address("mongo_url"),
         "HUBBUB_OPS_PORT": str(ops_port),
         "HUBBUB_GATEWAY_PORT": str(port),

@@ -13,9 +13,10 @@ from nats.js.errors import NotFoundError
 
 from hubbub.bus.connection import Connection
 from hubbub.clock import FakeClock
+from hubbub.contracts.streamers import SESSIONS_BUCKET
 from hubbub.errors import Unavailable
 from hubbub.ids import session_id
-from services.ddp_streamer.identities import BUCKET, Identities
+from services.ddp_streamer.identities import Identities
 from tests.integration.ddp_streamer.harness import connected
 from tests.integration.ddp_streamer.world import DdpClient, World, world
 from tests.waiting import eventually
@@ -47,8 +48,10 @@ async def client(nats_url: str) -> AsyncIterator[Connection]:
 
 
 async def _without_bucket(connection: Connection) -> None:
-    if f"KV_{BUCKET}" in {info.config.name for info in await connection.jetstream().streams_info()}:
-        await connection.jetstream().delete_key_value(BUCKET)
+    if f"KV_{SESSIONS_BUCKET}" in {
+        info.config.name for info in await connection.jetstream().streams_info()
+    }:
+        await connection.jetstream().delete_key_value(SESSIONS_BUCKET)
 
 
 def identities(client: Connection, instance: str = "s-1", **changes: float) -> Identities:
@@ -99,7 +102,7 @@ async def test_nothing_that_is_kept_names_a_session_or_a_token(client: Connectio
     old = bob()
     here.remember(old)
     await here.flush()
-    bucket = await client.jetstream().key_value(BUCKET)
+    bucket = await client.jetstream().key_value(SESSIONS_BUCKET)
     (key,) = await bucket.keys()
     value = (await bucket.get(key)).value or b""
     assert old.secret_id not in key
@@ -116,7 +119,7 @@ async def test_only_what_looks_like_a_session_id_is_looked_up(client: Connection
     assert not switched_off.may_be(session_id())
     switched_off.remember(bob())
     await switched_off.flush()
-    assert f"KV_{BUCKET}" not in [
+    assert f"KV_{SESSIONS_BUCKET}" not in [
         info.config.name for info in await client.jetstream().streams_info()
     ]
 
@@ -126,7 +129,7 @@ async def test_the_time_for_which_they_are_kept_follows_the_setting(client: Conn
         here = identities(client, seconds=seconds)
         here.remember(bob())
         await here.flush()
-        info = await client.jetstream().stream_info(f"KV_{BUCKET}")
+        info = await client.jetstream().stream_info(f"KV_{SESSIONS_BUCKET}")
         assert info.config.max_age == seconds
 
 
@@ -136,7 +139,7 @@ async def test_an_identity_is_renewed_while_its_socket_lives(client: Connection)
     old = bob()
     here.remember(old)
     await here.flush()
-    bucket = await client.jetstream().key_value(BUCKET)
+    bucket = await client.jetstream().key_value(SESSIONS_BUCKET)
     (key,) = await bucket.keys()
     before = (await bucket.get(key)).revision
     await here.renew([old, Session(session_id())])
@@ -212,7 +215,7 @@ def _is_present(town: World, user_id: str) -> bool:
 async def _is_kept(town: World, session: str) -> bool:
     key = hashlib.sha256(session.encode()).hexdigest()
     try:
-        bucket = await town.bus.client.jetstream().key_value(BUCKET)
+        bucket = await town.bus.client.jetstream().key_value(SESSIONS_BUCKET)
         await bucket.get(key)
     except NotFoundError:
         return False

@@ -54,6 +54,7 @@ def test_wrong_values_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, va
 def test_servers_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses come from HUBBUB_NATS_URL; own settings are no overrides."""
     monkeypatch.setenv("HUBBUB_NATS_URL", "nats://a:1, nats://b:2")
+    monkeypatch.setenv("HUBBUB_NATS_USER", "me")
     monkeypatch.setenv("HUBBUB_BUS_DRAIN_TIMEOUT", "7")
     monkeypatch.setenv("HUBBUB_BUS_LISTENER_TIMEOUT", "8")
     settings = load(BusSettings)
@@ -61,3 +62,46 @@ def test_servers_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.servers == ["nats://a:1", "nats://b:2"]
     assert (settings.drain_timeout, settings.listener_timeout) == (7.0, 8.0)
     assert settings.overrides == {}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://nats:4222",
+        "nats.example.com",
+        "nats://127.0.0.1:4222,nats://10.0.0.7:4222",
+        "nats://127.0.0.1.example.com:4222",
+    ],
+)
+def test_nobody_uses_a_server_elsewhere_without_signing_in(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """One clear line says what to do; development may say otherwise."""
+    monkeypatch.setenv("HUBBUB_NATS_URL", url)
+
+    with pytest.raises(WrongSettings, match=r"another machine.*HUBBUB_NATS_KEYS") as refused:
+        load(BusSettings)
+    assert len(str(refused.value).splitlines()) == 1
+    monkeypatch.setenv("HUBBUB_NATS_UNPROTECTED", "true")
+    assert load(BusSettings).nats_unprotected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HUBBUB_NATS_URL", "nats://127.0.0.1:4222"),
+        ("HUBBUB_NATS_URL", "nats://localhost:4222"),
+        ("HUBBUB_NATS_URL", "nats://[::1]:4222"),
+        ("HUBBUB_NATS_URL", "tls://me:secret@nats.example.com:4222"),
+        ("HUBBUB_NATS_KEYS", "/etc/hubbub/nats"),
+        ("HUBBUB_NATS_USER", "me"),
+    ],
+)
+def test_who_signs_in_or_stays_here_may(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """With a key, with a password, or on this machine."""
+    monkeypatch.setenv("HUBBUB_NATS_URL", "nats://nats:4222")
+    monkeypatch.setenv(name, value)
+
+    assert load(BusSettings).servers

@@ -38,6 +38,7 @@ EXPECTED: dict[str, tuple[str, set[str], tuple[float, ...]]] = {
     "hubbub_nats_connected": ("gauge", set(), ()),
     "hubbub_nats_reconnects_total": ("counter", set(), ()),
     "hubbub_nats_lame_duck_total": ("counter", set(), ()),
+    "hubbub_nats_permission_violations_total": ("counter", {"operation"}, ()),
     "hubbub_nats_messages_total": ("counter", {"direction", "kind"}, ()),
     "hubbub_nats_bytes_total": ("counter", {"direction", "kind"}, ()),
     "hubbub_nats_pending_bytes": ("gauge", set(), ()),

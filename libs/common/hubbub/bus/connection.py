@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from base64 import b64encode
 from collections.abc import Callable
+from pathlib import Path
 
 from nats import errors
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
+from hubbub.bus.keys import public_key, read_seed, sign
 from hubbub.bus.parser import Door, Parser
 from hubbub.errors import Unavailable
 
@@ -37,6 +40,8 @@ class Connection(Client):
         self._kicked = False
         self.on_lost: Callable[[], None] = _nothing
         """Called in the turn in which the connection turns out to be lost."""
+        self.key_file: Path | None = None
+        """The seed that this connection signs in with, read anew at each connect."""
 
     async def open_door(self, subject: str, door: Door, *, queue: str = "") -> Subscription:
         """Subscribe `door` to `subject`: called for each message, in order, without waiting.
@@ -139,6 +144,14 @@ class Connection(Client):
             self.on_lost()
         await super().force_reconnect()
 
+    def _connect_command(self) -> bytes:
+        if self.key_file is not None and "nonce" in self._server_info:
+            seed = _seed(self.key_file)
+            self._auth_configured = True
+            self._public_nkey = public_key(seed)
+            self._signature_cb = lambda nonce: b64encode(sign(seed, nonce))
+        return super()._connect_command()
+
     async def _process_err(self, err_msg: str) -> None:
         """The server complains. nats-py closes for good on most complaints; a service has to
         live on, so only the connection is made anew."""
@@ -147,6 +160,16 @@ class Connection(Client):
         await self._error_cb(error)
         if _PERMISSIONS not in err_msg:
             await self._process_op_err(error)
+
+
+def _seed(file: Path) -> bytes:
+    """Raises: nats.errors.Error: it cannot be read now; the next try may find it."""
+    try:
+        return read_seed(file)
+    except OSError as error:
+        raise errors.Error(f"nats: the key {file} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise errors.Error(f"nats: {error}") from None
 
 
 def _nothing() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from nats import errors
@@ -14,7 +15,8 @@ from hubbub.bus.codec import Plain
 from hubbub.bus.connection import Connection
 from hubbub.bus.context import CallContext
 from hubbub.bus.headers import NO_RESPONDERS, caller_tail, context_lines, request_headers
-from hubbub.bus.metrics import BusMetrics, Direction
+from hubbub.bus.keys import key_file
+from hubbub.bus.metrics import BusMetrics, Direction, Operation
 from hubbub.bus.replies import ConnectionLost, ReplyTable
 from hubbub.bus.settings import BusSettings
 from hubbub.bus.wire import Body
@@ -29,6 +31,11 @@ _LAME_DUCK_SPREAD = 5.0  # seconds within which clients leave a server that is a
 _LAME_DUCK_PATIENCE = 50  # looks, 20 ms apart, for a moment in which no call is under way
 _FLUSH_TIMEOUT = 10  # seconds
 _CONNECT_TIMEOUT = 2  # seconds for one try
+
+_FORBIDDEN = re.compile(
+    r'permissions violation for (?P<operation>publish|subscription)[^"]*"(?P<subject>[^"]*)'
+)
+_OPERATIONS: Mapping[str, Operation] = {"publish": "publish", "subscription": "subscribe"}
 
 T = TypeVar("T")
 
@@ -67,6 +74,8 @@ class NatsLink:
         self._complained = -_COMPLAINT_PAUSE
         self._closing = False
         self.client.on_lost = self._lost
+        if settings.nats_keys is not None:
+            self.client.key_file = key_file(settings.nats_keys, service)
         readings = metrics.nats
         readings.connected = lambda: self.connected
         readings.pending_bytes = lambda: self.client.pending_data_size
@@ -259,6 +268,13 @@ class NatsLink:
             for callback in self._slow_callbacks:
                 callback(error.subject)
             log.warning("nats_slow_consumer", subject=error.sub.subject)
+            return
+        forbidden = _FORBIDDEN.search(str(error))
+        if forbidden is not None:
+            # What was sent or asked for is gone, silently for whoever did it: always told.
+            operation = _OPERATIONS[forbidden["operation"]]
+            self._metrics.forbidden(operation)
+            log.error("nats_forbidden", operation=operation, subject=forbidden["subject"])
             return
         now = self._clock.monotonic()
         if now - self._complained < _COMPLAINT_PAUSE:

@@ -29,6 +29,7 @@ ClientOutcome = Literal["ok", "error", "timeout", "no_responders", "circuit_open
 ServerOutcome = Literal["ok", "error", "invalid", "internal", "timeout", "expired", "shed"]
 EventOutcome = Literal["ok", "error", "invalid"]
 Direction = Literal["in", "out"]
+Operation = Literal["publish", "subscribe"]
 Outcome = TypeVar("Outcome", ClientOutcome, ServerOutcome)
 
 _CLIENT_FAILURES = 60
@@ -165,6 +166,7 @@ class BusMetrics(Collector):
         self.reconnects = 0
         self.lame_ducks = 0
         self.slow_consumers = 0
+        self.violations: dict[Operation, int] = {"publish": 0, "subscribe": 0}
         self.unknown_methods = 0
         # (direction, kind) → [messages, bytes]; the rest of the traffic is events
         self.rpc_in = [0, 0]
@@ -202,6 +204,10 @@ class BusMetrics(Collector):
     def dead_letter(self, name: str) -> None:
         """A durable event was given up."""
         self.dead_letters[name] = self.dead_letters.get(name, 0) + 1
+
+    def forbidden(self, operation: Operation) -> None:
+        """NATS refused what this process's user may not do."""
+        self.violations[operation] += 1
 
     def describe(self) -> Iterable[Metric]:
         """The families without their samples, so that a second bus in a registry is refused."""
@@ -361,6 +367,14 @@ class BusMetrics(Collector):
             ),
         ):
             yield CounterMetricFamily(name, help_text, value=value)
+        violations = CounterMetricFamily(
+            "hubbub_nats_permission_violations",
+            "What NATS refused because this service's user may not do it.",
+            labels=["operation"],
+        )
+        for operation, count in self.violations.items():
+            violations.add_metric([operation], count)
+        yield violations
         messages = CounterMetricFamily(
             "hubbub_nats_messages", "Messages over NATS.", labels=["direction", "kind"]
         )

@@ -15,9 +15,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from hubbub.contracts.base import Policy
@@ -39,6 +41,12 @@ class BusSettings(Settings):
     """User name for NATS, if the URL has none."""
     nats_password: SecretStr = Field(default=SecretStr(""), validation_alias="HUBBUB_NATS_PASSWORD")
     """Password of `nats_user`."""
+    nats_keys: Path | None = Field(default=None, validation_alias="HUBBUB_NATS_KEYS")
+    """Folder with the file `<service>.nk` that this process signs in to NATS with: see
+    `hubbub nats-keys`. Read anew whenever the process connects."""
+    nats_unprotected: bool = Field(default=False, validation_alias="HUBBUB_NATS_UNPROTECTED")
+    """Whether to use a NATS server on another machine without signing in. For development only:
+    whoever reaches such a server can read and forge every message."""
     nats_tls_ca: Path | None = Field(default=None, validation_alias="HUBBUB_NATS_TLS_CA")
     """File with the certificate authority that signed the servers' certificates; the system's
     authorities if not set. Only used with `tls://` addresses or servers that insist on TLS."""
@@ -85,6 +93,22 @@ class BusSettings(Settings):
     )
     """Policies from the environment, by their variable's name without HUBBUB_BUS_."""
 
+    @field_validator("nats_unprotected")
+    @classmethod
+    def _check_protection(cls, unprotected: bool, others: ValidationInfo) -> bool:
+        said = others.data
+        if unprotected or said.get("nats_keys") or said.get("nats_user"):
+            return unprotected
+        for url in _split(said.get("nats_url", "")):
+            parts = urlsplit(url if "://" in url else f"nats://{url}")
+            if parts.username is None and not _is_this_machine(parts.hostname or ""):
+                raise ValueError(
+                    f"{parts.hostname} is another machine, and nobody signs in to its NATS, so "
+                    "that whoever reaches it could read and forge every message: set "
+                    "HUBBUB_NATS_KEYS (`hubbub nats-keys` makes them), or this for development"
+                )
+        return unprotected
+
     @field_validator("overrides", mode="before")
     @classmethod
     def _check_overrides(cls, values: Mapping[str, object]) -> dict[str, float]:
@@ -111,7 +135,20 @@ class BusSettings(Settings):
     @property
     def servers(self) -> list[str]:
         """The addresses one by one."""
-        return [url.strip() for url in self.nats_url.split(",") if url.strip()]
+        return _split(self.nats_url)
+
+
+def _split(urls: str) -> list[str]:
+    return [url.strip() for url in urls.split(",") if url.strip()]
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _scope(name: str) -> str:

@@ -12,6 +12,9 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from hubbub.bus import BusSettings
+from hubbub.bus.connection import Connection
+from hubbub.bus.keys import key_file
+from hubbub.bus.permissions import CLI
 from hubbub.cli.failure import Failure
 from hubbub.local import running
 from hubbub.local.settings import LocalSettings
@@ -25,6 +28,8 @@ def use_local() -> None:
     """Without variables that say otherwise, look at the `hubbub up` of this folder, if any."""
     found = running.read(load(LocalSettings).data)
     if found is not None:
+        if "HUBBUB_NATS_URL" not in os.environ and found.nats_keys:
+            os.environ.setdefault("HUBBUB_NATS_KEYS", found.nats_keys)
         os.environ.setdefault("HUBBUB_NATS_URL", found.nats_url)
         os.environ.setdefault("HUBBUB_MONGO_URL", found.mongo_url)
 
@@ -38,12 +43,15 @@ async def broker() -> AsyncIterator[Client]:
     """
     use_local()
     settings = load(BusSettings)
-    client = Client()
+    client = Connection()
+    if settings.nats_keys is not None:
+        client.key_file = key_file(settings.nats_keys, CLI)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT * 2):
             await client.connect(
                 settings.servers,
                 name="hubbub-cli",
+                inbox_prefix=f"_INBOX.{CLI}",
                 user=settings.nats_user or None,
                 password=settings.nats_password.get_secret_value() or None,
                 tls=_tls(settings),

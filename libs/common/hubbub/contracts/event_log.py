@@ -23,6 +23,8 @@ from hubbub.ids import from_subject_token, subject_token
 
 PREFIX = "hubbub.v1."
 LOG_STREAM = "HUBBUB_EVENTS"
+APPEND_SUBJECTS = PREFIX + "append."
+"""Only hubs may publish here; what they publish is stored under `LOG_SUBJECTS`."""
 LOG_SUBJECTS = PREFIX + "event-log."
 LIVE_SUBJECTS = PREFIX + "live."
 EPHEMERAL_SUBJECTS = PREFIX + "ephemeral."

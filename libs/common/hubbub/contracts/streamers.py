@@ -10,9 +10,15 @@ from typing import Protocol
 from pydantic import Field
 
 from hubbub.contracts.base import Contract, Event, action
+from hubbub.contracts.event_log import PREFIX
 
 REPORT_INTERVAL = 5.0
 """Seconds between two reports of a streamer; four missed ones mean that it is silent."""
+
+SESSIONS_BUCKET = "hubbub_sessions"
+"""The NATS bucket in which streamers keep who a session was."""
+TAKEN_SUBJECTS = PREFIX + "streamer-taken."
+"""Behind it a streamer's instance: it is told which of its sockets has come back elsewhere."""
 
 
 class StreamerReported(Event, name="streamer.reported"):

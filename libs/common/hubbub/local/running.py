@@ -18,6 +18,8 @@ class Addresses(BaseModel):
     pid: int
     url: str
     nats_url: str
+    nats_keys: str = ""
+    """The folder of keys for NATS; empty when nobody made one."""
     mongo_url: str
 
 

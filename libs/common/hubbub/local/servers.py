@@ -116,9 +116,12 @@ async def nats(
     *,
     log_file: Path | None = None,
     port: int = 0,
+    configuration: Path | None = None,
     death: signal.Signals = signal.SIGTERM,
 ) -> AsyncIterator[Server]:
     """A NATS server with JetStream, its store in `folder`.
+
+    `configuration` is a file that says who may do what; without it everybody may do everything.
 
     Raises:
         CannotStart: there is no such program, or it ended; names its log file.
@@ -126,10 +129,12 @@ async def nats(
     program = find_nats_server()
     store = _folder(folder / "jetstream")
     written = log_file or folder / "nats-server.log"
+    configured = [] if configuration is None else ["--config", str(configuration)]
 
     def command(chosen: int) -> list[str]:
         return [
             str(program),
+            *configured,
             "--addr", HOST,
             "--port", str(chosen),
             "--jetstream",

@@ -15,6 +15,7 @@ from typing import TypeVar
 import aiohttp
 import orjson
 
+from hubbub.bus.broker import make_keys
 from hubbub.local import plans as plan_book
 from hubbub.local import running, servers
 from hubbub.local.child import Child, Hopeless, Plan
@@ -90,6 +91,7 @@ class Supervisor:
                     pid=os.getpid(),
                     url=self._url,
                     nats_url=urls["HUBBUB_NATS_URL"],
+                    nats_keys=urls.get("HUBBUB_NATS_KEYS", ""),
                     mongo_url=urls["HUBBUB_MONGO_URL"],
                 )
                 with running.written(self._options.data, addresses):
@@ -118,7 +120,7 @@ class Supervisor:
             yield listening
 
     async def _servers(self, stack: AsyncExitStack) -> dict[str, str]:
-        """The variables that name the database and the broker, started if need be."""
+        """The variables that name the database, the broker and its keys, started if need be."""
         data, logs = self._options.data, self._logs
         urls = {}
         given = self._settings.mongo_url
@@ -135,10 +137,16 @@ class Supervisor:
         given = self._settings.nats_url
         if given is None:
             self._screen.say("hubbub: starting nats-server")
+            keys = (data / "nats-keys").resolve()
             nats = await stack.enter_async_context(
-                servers.nats(data / "nats", log_file=logs / "nats-server.log")
+                servers.nats(
+                    data / "nats",
+                    log_file=logs / "nats-server.log",
+                    configuration=_keys_made(keys),
+                )
             )
             urls["HUBBUB_NATS_URL"] = nats.url
+            urls["HUBBUB_NATS_KEYS"] = str(keys)
             self._servers_running.append(nats)
         else:
             urls["HUBBUB_NATS_URL"] = given.get_secret_value()
@@ -355,3 +363,11 @@ class Supervisor:
                 async with asyncio.TaskGroup() as stopping:
                     for name in stage:
                         stopping.create_task(self._children[name].stop(), name=f"stop-{name}")
+
+
+def _keys_made(folder: Path) -> Path:
+    """The configuration of a NATS server that knows the keys of `folder`. Raises: CannotStart."""
+    try:
+        return make_keys(folder)
+    except (OSError, ValueError) as error:
+        raise CannotStart(f"the keys of NATS cannot be made: {error}") from None
