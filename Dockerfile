@@ -27,7 +27,8 @@ COPY services services
 RUN python -m pip wheel --wheel-dir /wheels --no-deps . \
     && python -m venv --without-pip /opt/hubbub \
     && python -m pip --python /opt/hubbub/bin/python install \
-        --no-index --find-links /wheels --requirement requirements.txt hubbub
+        --no-index --find-links /wheels --requirement requirements.txt hubbub \
+    && mkdir /keys
 
 
 FROM ${BASE}
@@ -39,6 +40,8 @@ LABEL org.opencontainers.image.title="Hubbub" \
       org.opencontainers.image.revision="${REVISION}"
 
 COPY --from=build /opt/hubbub /opt/hubbub
+# A volume mounted here begins as ours: `hubbub nats-keys` can write into it.
+COPY --from=build --chown=10001:10001 /keys /etc/hubbub/keys
 
 # The root file system may be read-only: nothing is written but in /tmp. A user id without a name
 # needs USER, and a container is reached from outside itself, so its ports are open on all sides.

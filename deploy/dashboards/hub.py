@@ -114,6 +114,16 @@ _BUS = Row(
             about="Messages that were lost because a subscription overflowed.",
         ),
         graph(
+            "Forbidden on NATS",
+            per_second(
+                "hubbub_nats_permission_violations_total",
+                "app_kubernetes_io_component, operation",
+                rare=True,
+            ),
+            unit="cps",
+            about="What a service tried and may not do: a defect, or somebody else's hand.",
+        ),
+        graph(
             "Events between services",
             per_second("hubbub_bus_events_total", "name, direction"),
             unit="cps",

@@ -26,6 +26,7 @@ from hubbub.ids import random_id
 from hubbub.mongo import Database
 from tests.conformance.checklist import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.conformance.ddp import Ddp, opened
+from tests.conformance.leaks import assert_kept, keep_password
 from tests.conformance.rest import Rest, User
 
 NewUser = Callable[..., Awaitable[User]]
@@ -33,7 +34,7 @@ Anonymous = Callable[[], Awaitable[Ddp]]
 SignIn = Callable[[User], Awaitable[Ddp]]
 
 START = 90.0  # seconds until a fresh Hubbub answers
-ADMIN_PASSWORD = "correct-horse-battery"
+ADMIN_PASSWORD = keep_password("correct-horse-battery")
 CLIENTS = Path(__file__).parent / "clients"
 
 _STARTED = pytest.StashKey["Running"]()
@@ -75,19 +76,23 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-def hubbub(pytestconfig: pytest.Config) -> Running:
+def hubbub(pytestconfig: pytest.Config) -> Iterator[Running]:
     """A running Hubbub: the one of `HUBBUB_TEST_URL`, or one started for this session.
 
-    Folders that import this fixture get the same one.
+    Folders that import this fixture get the same one. In the end no secret that the tests used
+    may be found in its logs and metrics.
     """
     given = os.environ.get("HUBBUB_TEST_URL")
     if given:
-        return Running(given.rstrip("/"))
+        yield Running(given.rstrip("/"))
+        return
     if _STARTED not in pytestconfig.stash:
         stack = ExitStack()
         pytestconfig.stash[_STARTED] = stack.enter_context(started(streamers=2))
         pytestconfig.add_cleanup(stack.close)
-    return pytestconfig.stash[_STARTED]
+    running = pytestconfig.stash[_STARTED]
+    yield running
+    assert_kept(running.data)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.conformance.leaks import keep_secret
 from tests.waiting import eventually
 
 Frame = dict[str, Any]
@@ -125,7 +126,7 @@ class Ddp:
                 "password": {"digest": digest, "algorithm": "sha-256"},
             },
         )
-        self.user_id, self.token = result["id"], result["token"]
+        self.user_id, self.token = result["id"], keep_secret(result["token"])
         return result
 
     async def subscribe(self, name: str, *params: Any, id: str | None = None) -> str:  # noqa: A002

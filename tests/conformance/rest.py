@@ -7,6 +7,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.conformance.leaks import assert_not_told, keep_password, keep_secret
+
 PASSWORD = "a long enough password"
 
 
@@ -18,6 +20,10 @@ class User:
     username: str
     password: str = field(repr=False)
     token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        keep_password(self.password)
+        keep_secret(self.token)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -55,6 +61,8 @@ class Rest:
             headers=user.headers if user else None,
             timeout=aiohttp.ClientTimeout(total=20),
         ) as answer:
+            if answer.status >= 400:
+                assert_not_told(await answer.text())
             return Answer(answer.status, await answer.json(), dict(answer.headers))
 
     async def get(self, endpoint: str, user: User | None = None, **query: Any) -> dict[str, Any]:

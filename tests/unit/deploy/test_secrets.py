@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tests.unit.deploy.chart import Installation, Manifest
+from tests.unit.deploy.test_pods import environment_of
 
 
 def test_every_secret_that_is_read_is_made_or_named(installation: Installation) -> None:
@@ -42,6 +43,17 @@ def test_only_account_knows_the_administrator(installation: Installation) -> Non
             assert "mongodb-uri" not in keys
 
 
+def test_a_pod_has_its_own_key_for_nats_only(installation: Installation) -> None:
+    for service in installation.services():
+        spec = service["spec"]["template"]["spec"]
+        keys = {key for _, key in _read(service["spec"]["template"]) if key.endswith(".nk")}
+        environment = environment_of(spec["containers"][0])
+        assert keys in (set(), {f"{spec['containers'][0]['args'][1]}.nk"})
+        assert bool(keys) == ("HUBBUB_NATS_KEYS" in environment)
+        signs_in = keys or "HUBBUB_NATS_USER" in environment
+        assert bool(signs_in) != ("HUBBUB_NATS_UNPROTECTED" in environment)
+
+
 def test_values_of_development_secrets_stand_in_the_secret_alone(
     installation: Installation,
 ) -> None:
@@ -71,5 +83,5 @@ def _named(values: Any) -> Iterator[str]:
     for key, value in values.items():
         if isinstance(value, dict):
             yield from _named(value)
-        elif key in {"existingSecret", "caSecret"} and value:
+        elif key in {"existingSecret", "keysSecret", "caSecret"} and value:
             yield value

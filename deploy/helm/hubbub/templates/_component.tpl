@@ -127,6 +127,9 @@ containers:
       {{- if include "hubbub.secretSources" . }}
       - {name: secrets, mountPath: /etc/hubbub/secrets, readOnly: true}
       {{- end }}
+      {{- if include "hubbub.natsKeys" .root }}
+      - {name: nats-key, mountPath: /etc/hubbub/keys, readOnly: true}
+      {{- end }}
       {{- if include "hubbub.natsAuthority" .root }}
       - {name: nats-authority, mountPath: /etc/hubbub/nats, readOnly: true}
       {{- end }}
@@ -146,6 +149,13 @@ volumes:
       sources:
         {{- . | nindent 8 }}
   {{- end }}
+  {{- with include "hubbub.natsKeys" .root }}
+  - name: nats-key
+    secret:
+      secretName: {{ . }}
+      defaultMode: 0440
+      items: [{key: {{ $.service }}.nk, path: {{ $.service }}.nk}]
+  {{- end }}
   {{- with include "hubbub.natsAuthority" .root }}
   - name: nats-authority
     secret:
@@ -156,6 +166,11 @@ volumes:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- include "hubbub.scheduling" . }}
+{{- end -}}
+
+{{/* Secret with the keys of NATS's users, if they have any; a pod gets its own key only. */}}
+{{- define "hubbub.natsKeys" -}}
+{{- if .Values.nats.enabled }}{{ .Values.nats.auth.keysSecret }}{{ else }}{{ .Values.externalNats.keysSecret }}{{ end -}}
 {{- end -}}
 
 {{/* Secret with the authority of an external NATS, if there is one. */}}

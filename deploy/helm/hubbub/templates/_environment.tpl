@@ -13,6 +13,11 @@
   "HUBBUB_DRAIN_DEADLINE" (sub (int (include "hubbub.grace" .)) (add 5 (int .values.preStop.sleepSeconds)))
 -}}
 {{- if include "hubbub.secretSources" . }}{{ $_ := set $env "HUBBUB_SECRETS_DIR" "/etc/hubbub/secrets" }}{{ end -}}
+{{- if include "hubbub.natsKeys" $root -}}
+{{- $_ := set $env "HUBBUB_NATS_KEYS" "/etc/hubbub/keys" -}}
+{{- else if and $values.nats.enabled (not $values.nats.auth.existingSecret) -}}
+{{- $_ := set $env "HUBBUB_NATS_UNPROTECTED" true -}}
+{{- end -}}
 {{- if and $values.nats.enabled $values.nats.auth.existingSecret }}{{ $_ := set $env "HUBBUB_NATS_USER" $values.nats.auth.user }}{{ end -}}
 {{- if not $values.nats.enabled -}}
 {{- if $values.externalNats.user }}{{ $_ := set $env "HUBBUB_NATS_USER" $values.externalNats.user }}{{ end -}}

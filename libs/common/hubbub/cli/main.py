@@ -34,6 +34,7 @@ COMMANDS = {
     "migrate": ("migrate", "make the database ready for this version"),
     "backup": ("backup", "copy the database to a file, and put it back"),
     "selftest": ("selftest", "send a message through a running Hubbub"),
+    "nats-keys": ("nats_keys", "make the keys with which services sign in to NATS"),
     "replica-set": ("replica_set", "make a lone mongod a replica set of one"),
 }
 
