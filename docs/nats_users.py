@@ -17,7 +17,7 @@ PAGE = Path(__file__).with_name("nats-users.md")
 _HEAD: Final = """# Who may do what on NATS
 
 Every service is a user of NATS of its own and may do what stands here, nothing else; the reasons
-are in [ADR 13](adr/0013-a-nats-user-per-service.md), the steps in [operations](operations.md#nats).
+are in [ADR 14](adr/0014-a-nats-user-per-service.md), the steps in [operations](operations.md#nats).
 This page is written by `python docs/nats_users.py` from the code; `hubbub nats-keys --table`
 prints the same, and `hubbub nats-keys FOLDER` writes it as configuration of a NATS server.
 
