@@ -51,6 +51,7 @@ class InstanceLease:
         self._clock = clock or SystemClock()
         self._bucket: KeyValue | None = None
         self._ended = False
+        self._writing = asyncio.Lock()  # or a renewal under way would bring the key back
 
     async def run(self) -> None:
         """Renew until it is ended or cancelled."""
@@ -70,14 +71,18 @@ class InstanceLease:
     async def end(self) -> None:
         """Give up the key for good: this streamer has told presence of all its sockets."""
         self._ended = True
-        if self._bucket is not None:
-            with contextlib.suppress(NatsError, TimeoutError):
-                await self._bucket.delete(self._instance)
+        async with self._writing:
+            if self._bucket is not None:
+                with contextlib.suppress(NatsError, TimeoutError):
+                    await self._bucket.delete(self._instance)
 
     async def _renew(self) -> None:
-        if self._bucket is None:
-            self._bucket = await self._open()
-        await asyncio.wait_for(self._bucket.put(self._instance, self._value), RENEW_INTERVAL)
+        async with self._writing:
+            if self._ended:
+                return
+            if self._bucket is None:
+                self._bucket = await self._open()
+            await asyncio.wait_for(self._bucket.put(self._instance, self._value), RENEW_INTERVAL)
 
     async def _open(self) -> KeyValue:
         stream = self._client.jetstream()
