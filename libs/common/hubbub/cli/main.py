@@ -35,6 +35,7 @@ COMMANDS = {
     "backup": ("backup", "copy the database to a file, and put it back"),
     "selftest": ("selftest", "send a message through a running Hubbub"),
     "nats-keys": ("nats_keys", "make the keys with which services sign in to NATS"),
+    "mongo-users": ("mongo_users", "make a user of MongoDB for each service"),
     "replica-set": ("replica_set", "make a lone mongod a replica set of one"),
 }
 

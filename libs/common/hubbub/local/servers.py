@@ -65,6 +65,7 @@ async def mongo(
     port: int = 0,
     cache_megabytes: int = 256,
     history: int | None = None,
+    key_file: Path | None = None,
     death: signal.Signals = signal.SIGTERM,
 ) -> AsyncIterator[Server]:
     """A replica set of one member with its data in `folder`.
@@ -72,6 +73,8 @@ async def mongo(
     `port` 0 lets the system choose. The folder may have been used with another port before.
     `history` is how many seconds of the past stay readable; MongoDB's own default is 300. For
     that long, collections that are dropped keep their files open, too.
+    With a `key_file` (MongoDB's `--keyFile`) everybody has to sign in; the set and its first user
+    have to be there from a start without.
 
     Raises:
         CannotStart: there is no such program, or it ended; names its log file.
@@ -81,6 +84,7 @@ async def mongo(
     written = log_file or folder / "mongod.log"
     window = f"minSnapshotHistoryWindowInSeconds={history}"
     past = [] if history is None else ["--setParameter", window]
+    guarded = [] if key_file is None else ["--keyFile", str(key_file)]
 
     def command(chosen: int) -> list[str]:
         return [
@@ -99,6 +103,7 @@ async def mongo(
             # With nobody to take over, waiting before a shutdown serves nobody.
             "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
             *past,
+            *guarded,
         ]  # fmt: skip
 
     def url(chosen: int) -> str:
