@@ -157,21 +157,22 @@ async def test_events_follow(hubbub: Command, bus: NatsBus) -> None:
     """What services tell each other is shown, filtered by name."""
     following = await hubbub.start("events", "--json", "--filter", "test-dish.*", "--count", "1")
     assert following.stdout is not None
+    seen = asyncio.Event()
 
     async def telling() -> None:
         # Nobody says when the command listens, so the event is told until it was seen.
-        while True:
+        while not seen.is_set():
             status, _, errors = await hubbub("emit", "test-other.thing", "{}")
             assert (status, errors) == (0, "")
             await bus.publish(DishCooked(dish="soup"))
             await asyncio.sleep(0.1)
 
     teller = asyncio.create_task(telling())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         line = json.loads(await following.stdout.readline())
-        await following.wait()
-    teller.cancel()
-    await asyncio.wait({teller})
+        await following.communicate()  # to the end of what it says, so that its pipes are closed
+        seen.set()
+        await teller
 
     assert (line["event"], line["content"]) == ("test-dish.cooked", {"dish": "soup"})
     assert following.returncode == 0
