@@ -12,12 +12,18 @@ from pathlib import Path
 _WORDS = re.compile(rb"[A-Za-z0-9_-]{17,}")
 _PORT = re.compile(rb'"port":\s*(\d+)[^\n]*"msg":\s*"ops_listening"')
 
+_SHORTEST = 12  # characters
+
 _USED: set[bytes] = set()
 
 
 def keep_secret(secret: str) -> str:
-    """From now on `secret` must not be seen; returns it."""
-    _USED.add(secret.encode())
+    """From now on `secret` must not be seen; returns it.
+
+    What is too short to be told from other text (tests sign in wrongly, too) is not looked for.
+    """
+    if len(secret) >= _SHORTEST:
+        _USED.add(secret.encode())
     return secret
 
 

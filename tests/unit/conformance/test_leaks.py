@@ -55,6 +55,7 @@ def told(data: Path, text: str) -> None:
 def test_kept_secrets_are_kept(data: Path) -> None:
     leaks.keep_secret(random_id(43))
     leaks.keep_password("a password with spaces")
+    leaks.keep_password("")
 
     leaks.assert_kept(data)
 
