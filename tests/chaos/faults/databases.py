@@ -22,14 +22,14 @@ async def primary_steps_down(scene: Scene) -> None:
     scene.healed()
 
 
-@fault("F9", "primary kill -9 with writes in flight", bound=5.0)
+@fault("F9", "primary kill -9 with writes in flight", bound=5.0 + _IN_FLIGHT)
 async def primary_killed(scene: Scene) -> None:
     """The primary dies with writes that no majority has: the secondaries stand still before, so
     that what it stores is on its disk alone. It comes back and has to roll that back.
 
     Those who sent get no answer, or one that says "unknown", and repeat.
 
-    Bound: an election and 3 s.
+    Bound: an election (2 s) and 3 s, and the time that the secondaries stand still before.
     """
     primary = await scene.stage.database.primary()
     others = await scene.stage.database.secondaries()
