@@ -21,6 +21,7 @@ from tests.chaos.stage import Stage
 from tests.chaos.workload import People, Workload, contents, meetings, milliseconds
 
 DRILL = "drill"
+BOUNDS = Bounds()
 LINGER = 3.0  # seconds between the last word and the end: what comes twice comes by then
 SAMPLE = 1.0  # seconds between two looks at the memory
 _PAGE = 4096  # bytes
@@ -149,7 +150,7 @@ def _judged(history: Path, stored: Database) -> tuple[Verdict, list[str]]:
         for one in records
         if isinstance(one, Err) and one.outcome == "refused"
     ]
-    return judge(records, stored, Bounds()), refusals
+    return judge(records, stored, BOUNDS), refusals
 
 
 def _result(
@@ -178,4 +179,5 @@ def _longest(pauses: Pauses) -> float:
 
 
 def _allowed(fault: Fault, pauses: Pauses) -> float:
-    return fault.bound + (pauses.ended - pauses.began if fault.after_heal else 0.0)
+    lasted = pauses.ended - pauses.began - BOUNDS.quiet
+    return fault.bound + (lasted if fault.after_heal else 0.0)
