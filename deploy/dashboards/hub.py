@@ -22,6 +22,17 @@ _LEADERSHIP = Row(
             unit="cps",
             width=6,
         ),
+        graph(
+            "Ends of terms",
+            Query("sum by (reason) (increase(hubbub_hub_terms_ended_total{@}[5m]))", "{{reason}}"),
+            about="`stopped` is a rollout; everything else has a reason that somebody can see to.",
+        ),
+        graph(
+            "Waiting for the log",
+            level("hubbub_hub_log_wait_seconds", "pod", of="max"),
+            unit="s",
+            about="Since when JetStream has taken nothing though there is something to take.",
+        ),
     ],
 )
 
@@ -71,7 +82,19 @@ _READING = Row(
         graph(
             "Resyncs",
             Query("sum by (reason) (increase(hubbub_hub_resyncs_total{@}[5m]))", "{{reason}}"),
-            about="Times that all clients were told to load anew.",
+            about="Times that clients were told to load anew: all, or of `too_large` a few.",
+        ),
+        graph(
+            "Breaks of reading",
+            Query(
+                "sum by (reason) (increase(hubbub_hub_read_failures_total{@}[5m]))", "{{reason}}"
+            ),
+            about="`silent`: MongoDB did not answer. `interrupted`: an election, the network.",
+        ),
+        graph(
+            "Refused by the log",
+            per_second("hubbub_hub_log_refusals_total", "reason"),
+            unit="cps",
         ),
         graph(
             "Doubts about the log",

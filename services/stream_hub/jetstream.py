@@ -43,13 +43,20 @@ _API = "$JS.API."
 _NANOSECONDS = 1_000_000_000
 _NOT_FOUND = 10059
 _CONFLICT = 10071
+_NO_ROOM = frozenset((10023, 10028, 10047, 10077))
+"""Of the server, of memory, of the disk; and a store that takes nothing more."""
 _DUPLICATE_WINDOW = 120
+_PING = 1  # seconds for the server's answer to a ping
 _READ_BATCH = 256
 _READ_BYTES = 8 * 1024 * 1024
 
 
 class LogUnavailable(Exception):
     """JetStream does not answer, or not with what is needed. Trying again may help."""
+
+
+class LogFull(LogUnavailable):
+    """JetStream has no room: its disk or the account's share of it is used up."""
 
 
 class LogMissing(Exception):
@@ -82,7 +89,8 @@ class Acknowledged(Protocol):
 
     def __call__(self, number: int, sequence: int | None, refusal: str) -> None:
         """Append `number` stands at `sequence`, or was refused with a word of explanation:
-        `conflict` (the log's last sequence is another one) or `unavailable`."""
+        `conflict` (the log's last sequence is another one), `storage` (there is no room for it)
+        or `unavailable`."""
         ...
 
 
@@ -129,6 +137,10 @@ class EventLog(Protocol):
 
     async def tell(self, audience: str, payload: bytes, headers: dict[str, str]) -> None:
         """Send to whoever listens live; not stored. Raises: LogUnavailable."""
+        ...
+
+    async def answers(self) -> bool:
+        """Whether anybody is there at all, be it without a log."""
         ...
 
     def on_acknowledged(self, told: Acknowledged | None) -> None:
@@ -225,16 +237,25 @@ class JetStreamLog:
             )
         except (nats.errors.Error, TimeoutError) as error:
             raise LogUnavailable(type(error).__name__) from error
-        sequence = orjson.loads(answer.data).get("seq") if answer.data else None
-        if not isinstance(sequence, int):
-            raise LogUnavailable("the event was refused")
-        return sequence
+        acknowledged = orjson.loads(answer.data) if answer.data else {}
+        if "seq" in acknowledged and "error" not in acknowledged:
+            return int(acknowledged["seq"])
+        raise _refused(acknowledged.get("error"))
 
     async def tell(self, audience: str, payload: bytes, headers: dict[str, str]) -> None:
         try:
             await self._client.publish(LIVE_SUBJECTS + audience, payload, headers=headers)
         except nats.errors.Error as error:
             raise LogUnavailable(type(error).__name__) from error
+
+    async def answers(self) -> bool:
+        if not self._client.is_connected:
+            return False
+        try:
+            await self._client.flush(timeout=_PING)
+        except (nats.errors.Error, TimeoutError, OSError):
+            return False
+        return True
 
     def _acknowledged(self, subject: bytes, _: bytes, payload: bytes, __: bytes | None) -> None:
         if self._told is None:
@@ -244,9 +265,11 @@ class JetStreamLog:
         error = answer.get("error")
         if error is None and "seq" in answer:
             self._told(number, answer["seq"], "")
+        elif error is not None and error.get("err_code") == _CONFLICT:
+            self._told(number, None, "conflict")
         else:
-            conflict = error is not None and error.get("err_code") == _CONFLICT
-            self._told(number, None, "conflict" if conflict else "unavailable")
+            full = error is not None and error.get("err_code") in _NO_ROOM
+            self._told(number, None, "storage" if full else "unavailable")
 
     async def _read_batch(self, first: int, count: int) -> list[Entry]:
         """Up to `count` events from `first` on; none when there are none."""
@@ -275,7 +298,7 @@ class JetStreamLog:
             return answer
         if error is not None and error.get("err_code") == _NOT_FOUND:
             raise LogMissing
-        raise LogUnavailable(str(error.get("description")) if error else "no answer")
+        raise _refused(error)
 
     async def _request(self, subject: str, body: Mapping[str, Any] | None) -> Msg:
         payload = orjson.dumps(body) if body is not None else b""
@@ -310,6 +333,13 @@ def _state(answer: Mapping[str, Any]) -> LogState:
     last = int(state["last_seq"])
     first = int(state["first_seq"]) if state.get("messages") else last + 1
     return LogState(str(answer["created"]), first, last, _epoch_of(answer["config"]))
+
+
+def _refused(error: Mapping[str, Any] | None) -> LogUnavailable:
+    if error is None:
+        return LogUnavailable("no answer")
+    kind = LogFull if error.get("err_code") in _NO_ROOM else LogUnavailable
+    return kind(str(error.get("description")))
 
 
 def _epoch_of(config: Mapping[str, Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,11 +20,12 @@ from hubbub.errors import HubbubError
 from hubbub.tasks import heed_cancellation, owned
 from hubbub.telemetry.log import get_logger
 from services.stream_hub import takeover
-from services.stream_hub.domain import Decision, decide, message_of
+from services.stream_hub.domain import UNREADABLE, Change, Decision, decide, message_of
 from services.stream_hub.feed import Feed, Position, Read
 from services.stream_hub.jetstream import (
     Entry,
     EventLog,
+    LogFull,
     LogMissing,
     LogState,
     LogUnavailable,
@@ -33,11 +34,12 @@ from services.stream_hub.knowledge import Knowledge
 from services.stream_hub.leadership import Leadership
 from services.stream_hub.metrics import HubMetrics
 from services.stream_hub.publisher import LogChanged, Publisher
+from services.stream_hub.reach import Reach
 from services.stream_hub.recent import RecentEvents
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import StoreError
 from services.stream_hub.takeover import Beginning
-from services.stream_hub.term import LeadershipLost, Term
+from services.stream_hub.term import LeadershipLost, Term, leaves
 from services.stream_hub.watermark import Announcer, Tops
 
 log = get_logger(__name__)
@@ -48,6 +50,9 @@ _BATCH = 256  # changes decided between two looks at what else there is to do
 _DRAIN = 1.0  # seconds for the last acknowledgements when the process ends
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
+_BREAKS = frozenset(("overtaken", "truncated", "rewritten", "expired"))
+"""What may have become of the log that its own state will not show any more to those who take
+it over: events that streamers have seen are gone from it, or their order is."""
 
 
 class Source(Protocol):
@@ -98,6 +103,7 @@ class Leader:
         self._clock = clock
         self._metrics = metrics
         self._publisher: Publisher | None = None
+        self._reach = Reach(event_log, clock, patience=settings.log_silence)
 
     def doubt(self) -> None:
         """The connection to NATS was away: what it acknowledged may be gone."""
@@ -115,10 +121,29 @@ class Leader:
         Raises:
             LeadershipLost, LogChanged, TailStuck: this term must end; perhaps in a group.
         """
-        tops = Tops()
-        position = await self._position(term)
-        beginning = await self._take_over(term, tops)
-        await self._knowledge.begin()
+        tops, begun = Tops(), self._clock.monotonic()
+        self._metrics.log_wait.of(lambda: self._clock.monotonic() - begun)
+        try:
+            position = await self._position(term)
+            beginning = await self._take_over(term, tops)
+            await self._insist(term, self._knowledge.begin)
+            await self._publish_all(term, stopping, position, beginning, tops)
+        except* LogChanged as changed:
+            if any(str(error) == "wedged" for error in leaves(changed)):
+                await self._give_log_up(term)
+            raise
+        finally:
+            self._metrics.log_wait.of(None)
+
+    async def _publish_all(
+        self,
+        term: Term,
+        stopping: asyncio.Event,
+        position: Position,
+        beginning: Beginning,
+        tops: Tops,
+    ) -> None:
+        """What follows from the history behind `position`, until `stopping` is set."""
         self._metrics.lag.caught_up()
         publisher = Publisher(
             self._log,
@@ -140,6 +165,7 @@ class Leader:
         )
         feed = Feed(self._settings.buffer)
         self._publisher = publisher
+        self._metrics.log_wait.of(publisher.waited)
         heed_cancellation()
         try:
             async with owned(publisher.run(), announcer.run(term)):
@@ -150,9 +176,9 @@ class Leader:
                 if not await publisher.drain(_DRAIN):
                     log.warning("events_left_unacknowledged", events=publisher.unacknowledged)
         except* LogChanged as changed:
-            if changed.subgroup(lambda error: str(error) == "overtaken") is not None:
-                # Order was lost, if nothing else: clients must fetch instead of trusting it.
-                await self._break_continuity(term)
+            for error in leaves(changed):
+                if str(error) in _BREAKS:
+                    await self._break_continuity(term, str(error))
             raise
         finally:
             self._publisher = None
@@ -174,9 +200,13 @@ class Leader:
 
     async def _take_over(self, term: Term, tops: Tops) -> Beginning:
         """Mark the log as ours and find out what of our work is in it already."""
-        state = await self._insist(term, lambda: self._prepared(term))
+        state = await self._insist(
+            term, lambda: self._prepared(term), else_=partial(self._give_log_up, term)
+        )
         checkpoint = term.checkpoint
-        known = await self._insist(term, lambda: self._entry(checkpoint.sequence, state))
+        known = await self._insist(
+            term, lambda: self._entry(checkpoint.sequence, state), else_=_wedged
+        )
         continuity = takeover.judge(checkpoint, term.log, state, known)
         if continuity.log != term.log:
             # Ahead of the marker: whoever comes next must not take the new log for the old one.
@@ -187,7 +217,11 @@ class Leader:
         term.checkpoint = takeover.behind(checkpoint, continuity)
         marker_id = takeover.marker_id(term.epoch)
         event = takeover.marker(
-            term.epoch, term.holder, continuity.log, resync=bool(continuity.broken)
+            term.epoch,
+            term.holder,
+            continuity.log,
+            resync=bool(continuity.broken),
+            resumed_from=checkpoint.sequence,
         )
         event.headers[Header.EPOCH] = str(term.epoch)
         event.headers[Header.EVENT_ID] = marker_id
@@ -196,9 +230,9 @@ class Leader:
             term.check()
             return await self._log.append_now(event.audience, event.payload, event.headers)
 
-        sequence = await self._insist(term, mark)
+        sequence = await self._insist(term, mark, else_=_wedged)
         entries = await self._insist(
-            term, lambda: self._log.read(continuity.read_from, sequence - 1)
+            term, lambda: self._log.read(continuity.read_from, sequence - 1), else_=_wedged
         )
         for entry in entries:
             tops.note(entry.audience, entry.sequence)
@@ -240,15 +274,42 @@ class Leader:
         entries = await self._log.read(sequence, sequence)
         return entries[0] if entries else None
 
-    async def _insist(self, term: Term, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Try until it succeeds or the term is over."""
-        pause = _FIRST_PAUSE
+    async def _give_log_up(self, term: Term) -> None:
+        """Delete a log that takes nothing any more, if that can be: it is made anew."""
+        term.check()
+        log.error("log_given_up", patience=self._settings.log_patience)
+        try:
+            await self._log.delete()
+        except LogUnavailable as error:
+            log.warning("log_not_deleted", reason=str(error))
+
+    async def _insist(
+        self,
+        term: Term,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        else_: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
+        """Try until it succeeds or the term is over.
+
+        Args:
+            else_: what to do each time that patience with the log is at its end.
+        """
+        pause, begun = _FIRST_PAUSE, self._clock.monotonic()
         while True:
             heed_cancellation()
             term.check()
             try:
                 return await attempt()
-            except (LogUnavailable, StoreError, TimeoutError) as error:
+            except LogUnavailable as error:
+                reason = "storage" if isinstance(error, LogFull) else "unavailable"
+                self._metrics.refusals.labels(reason).inc()
+                log.warning("waiting_for_log", reason=f"{type(error).__name__}: {error}"[:200])
+                await self._reach.test(begun)
+                if else_ and self._clock.monotonic() - begun >= self._settings.log_patience:
+                    begun = self._clock.monotonic()
+                    await else_()
+            except (StoreError, TimeoutError) as error:
                 log.warning("waiting_to_lead", reason=f"{type(error).__name__}: {error}"[:200])
             await self._clock.sleep(pause * random.random())  # noqa: S311  spreads, hides nothing
             pause = min(2 * pause, _LONGEST_PAUSE)
@@ -267,19 +328,20 @@ class Leader:
                 await self._insist(term, partial(self._knowledge.prepare, changes))
             await self._publish(term, publisher, items)
 
-    async def _publish(self, term: Term, publisher: Publisher, items: Sequence[Read]) -> None:
+    async def _publish(self, term: Term, publisher: Publisher, items: list[Read]) -> None:
         decisions: list[Decision | None] = []
         told: dict[Event, int | None] = {}  # → when the change was committed
-        for item in items:
+        for index, item in enumerate(items):
             decision = None
             if item.change is not None and not item.gap:
-                self._knowledge.learn(item.change)
-                decision = decide(item.change, self._knowledge)
-                if decision.skipped is not None:
+                decision = self._decide(item.change)
+                if decision is None:
+                    items[index] = item._replace(gap="poison")
+                elif decision.skipped is not None:
                     self._metrics.skipped.labels(decision.skipped).inc()
                     if self._recent is not None and (about := message_of(item.change)):
                         self._recent.skipped(about, decision.skipped, item.change.committed)
-                for event in decision.told:
+                for event in decision.told if decision is not None else ():
                     told.setdefault(event, item.change.committed)
             decisions.append(decision)
         # Caches first: a streamer that hears of lost rights asks at once what is left of them.
@@ -298,17 +360,31 @@ class Leader:
                     about=message_of(item.change),
                 )
 
+    def _decide(self, change: Change) -> Decision | None:
+        """What follows from `change`; None when no rule can make sense of it."""
+        try:
+            self._knowledge.learn(change)
+            decision = decide(change, self._knowledge)
+        except Exception as error:  # one document nobody foresaw must not stop the others
+            log.exception("change_undecidable", reason=type(error).__name__)
+        else:
+            if decision.skipped != UNREADABLE:
+                return decision
+            log.error("change_unreadable", reason="depth", position=change.token[:24])
+        self._metrics.poison.inc()
+        return None
+
     async def _resync(self, term: Term, publisher: Publisher, item: Read) -> None:
         """Say that changes are missing: whoever keeps a state must fetch it again."""
-        self._metrics.resyncs.labels(item.gap).inc()
         log.error("resync", reason=item.gap)
-        await self._break_continuity(term)
+        await self._break_continuity(term, item.gap)
         await self._insist(term, self._knowledge.begin)
         event = takeover.marker(term.epoch, term.holder, term.log, resync=True)
         await publisher.submit(item.position, [event], read_at=item.read_at, label="gap")
         await self._tell(dict.fromkeys((RolesChanged(), PermissionsChanged())))
 
-    async def _break_continuity(self, term: Term) -> None:
+    async def _break_continuity(self, term: Term, reason: str) -> None:
+        self._metrics.resyncs.labels(reason).inc()
         identity = replace(term.log, breaks=term.log.breaks + 1)
         await self._insist(term, lambda: self._leadership.save_log(term, identity))
 
@@ -322,3 +398,7 @@ class Leader:
                 # Caches also age by themselves; the log is what must not miss anything.
                 self._metrics.skipped.labels("untold").inc()
                 log.warning("event_not_told", name=event.event_name, reason=error.reason)
+
+
+async def _wedged() -> None:
+    raise LogChanged("wedged")

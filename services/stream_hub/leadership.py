@@ -8,7 +8,7 @@ business of the epochs in the log (`hubbub.contracts.event_log.Epochs`).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from hubbub.clock import Clock
@@ -37,7 +37,13 @@ class Leadership:
         clock: Clock,
         metrics: HubMetrics,
         vary: Callable[[], float] = random.random,
+        able: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        """
+        Args:
+            able: whether this process could do the work if it led; always, if not given.
+        """
+        self._able = able
         self._store = store
         self._settings = settings
         self._holder = holder
@@ -99,14 +105,16 @@ class Leadership:
             self._lose(term, "taken")
         term.log = identity
 
-    async def release(self, term: Term) -> None:
-        """Give the lease back, with the last checkpoint. Publishing has ended before.
+    async def release(self, term: Term, end: str = "stopped") -> None:
+        """Give the lease back, with the last checkpoint. Publishing has ended before, for the
+        reason `end`, one of `metrics.TERM_ENDS`.
 
         A term that is over does not say how far it got. But if nobody has followed yet, the
         lease may still run: the database can have taken a renewal whose answer came too late.
         """
         ours = term.held
         term.end("released")
+        self._metrics.terms_ended.labels(end).inc()
         self._leading = False
         self._metrics.leader.set(0)
         try:
@@ -119,6 +127,9 @@ class Leadership:
     async def _try(self) -> Term | None:
         try:
             if await self._store.is_held():
+                return None
+            if self._able is not None and not await self._able():
+                log.debug("unable_to_lead")
                 return None
             sent = self._clock.monotonic()
             lease = await self._store.acquire(self._holder, self._settings.lease_ttl)

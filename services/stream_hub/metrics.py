@@ -26,6 +26,43 @@ _COLLECTIONS = {
 _OPERATIONS = frozenset({"insert", "update", "replace", "delete"})
 """Of documents; others are about whole collections, and rare."""
 
+TERM_ENDS = (
+    "stopped",
+    "expired",
+    "taken",
+    "superseded",
+    "cut_off",
+    "stuck",
+    "missing",
+    "recreated",
+    "unfenced",
+    "truncated",
+    "rewritten",
+    "expired_log",
+    "overtaken",
+    "wedged",
+    "failed",
+)
+"""Why a term ends. `stopped`: the process was told to. The lease ran out (`expired`) or is
+somebody else's (`taken`), the log has a later leader (`superseded`), NATS (`cut_off`) or MongoDB
+(`stuck`) cannot be reached from here. The others say what became of the log."""
+
+RESYNC_REASONS = (
+    "history_lost",
+    "poison",
+    "invalidate",
+    "drop",
+    "rename",
+    "dropdatabase",
+    "recreated",
+    "truncated",
+    "rewritten",
+    "expired",
+    "overtaken",
+    "too_large",
+)
+"""Why clients have to fetch again."""
+
 SILENCE = 2.0
 """Seconds without a word of the database, not even that there is nothing, that are no lag yet."""
 
@@ -59,6 +96,21 @@ class Lag:
         return self._at_last + (silent if silent > SILENCE else 0.0)
 
 
+class LogWait:
+    """Since when something waits for the log."""
+
+    def __init__(self) -> None:
+        self._asked: Callable[[], float] | None = None
+
+    def of(self, asked: Callable[[], float] | None) -> None:
+        """From now on `asked` knows; None: nobody waits."""
+        self._asked = asked
+
+    def seconds(self) -> float:
+        """The wait until now; 0 when nothing waits."""
+        return self._asked() if self._asked is not None else 0.0
+
+
 class HubMetrics:
     """The meters of one hub process."""
 
@@ -77,6 +129,14 @@ class HubMetrics:
         )
         for reason in ("acquire", "renew", "expired"):  # so that the first one is an increase
             self.lease_failures.labels(SHARD, reason)
+        self.terms_ended = Counter(
+            "hubbub_hub_terms_ended",
+            "Times that this process stopped leading, by why.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in TERM_ENDS:
+            self.terms_ended.labels(reason)
         self.changes = Counter(
             "hubbub_hub_changes",
             "Changes of the database that were read.",
@@ -130,6 +190,15 @@ class HubMetrics:
         )
         for outcome in ("token", "start_after", "lost"):
             self.resumes.labels(outcome)
+        self.read_failures = Counter(
+            "hubbub_hub_read_failures",
+            "Times that the change stream broke off: nobody answered in time, the connection was"
+            " lost, or the database refused.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in ("silent", "interrupted", "refused"):
+            self.read_failures.labels(reason)
         self.poison = Counter(
             "hubbub_hub_poison",
             "Changes that could not be read and were passed over. Look at each one.",
@@ -137,10 +206,29 @@ class HubMetrics:
         )
         self.resyncs = Counter(
             "hubbub_hub_resyncs",
-            "Times that clients had to be told to fetch everything again.",
+            "Times that clients had to be told to fetch again: all of them, or where one event was"
+            " too large those of its audience.",
             ["reason"],
             registry=registry,
         )
+        for reason in RESYNC_REASONS:
+            self.resyncs.labels(reason)
+        self.log_wait = LogWait()
+        Gauge(
+            "hubbub_hub_log_wait_seconds",
+            "Since when the log has taken nothing though something waits for it, the beginning of"
+            " a term included; 0 while nothing waits, and on a standby.",
+            registry=registry,
+        ).set_function(self.log_wait.seconds)
+        self.refusals = Counter(
+            "hubbub_hub_log_refusals",
+            "Publishes that the log did not take: it had something else before them, it has no"
+            " room, nobody took them, or no answer came in time.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in ("conflict", "storage", "unavailable", "late"):
+            self.refusals.labels(reason)
         self.sequence_conflicts = Counter(
             "hubbub_hub_sequence_conflicts",
             "Publishes that the log refused because something else came before them.",

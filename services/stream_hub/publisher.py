@@ -17,10 +17,10 @@ from typing import NoReturn
 from opentelemetry.trace import Span, SpanKind, Tracer
 
 from hubbub.clock import Clock
-from hubbub.contracts.event_log import Header
+from hubbub.contracts.event_log import EventsMissing, Header
 from hubbub.telemetry.log import get_logger
 from hubbub.telemetry.tracing import context_from, parent_text
-from services.stream_hub.domain.event import StreamEvent
+from services.stream_hub.domain.event import StreamEvent, control
 from services.stream_hub.feed import Position
 from services.stream_hub.jetstream import (
     EXPECTED_SEQUENCE,
@@ -30,6 +30,7 @@ from services.stream_hub.jetstream import (
     LogUnavailable,
 )
 from services.stream_hub.metrics import HubMetrics
+from services.stream_hub.reach import Reach
 from services.stream_hub.recent import RecentEvents
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import Checkpoint
@@ -100,6 +101,7 @@ class Publisher:
         self._term = term
         self._window = settings.window
         self._timeout = settings.acknowledge_timeout
+        self._patience = settings.log_patience
         self._clock = clock
         self._metrics = metrics
         self._tops = tops
@@ -119,6 +121,9 @@ class Publisher:
         self._pause = _FIRST_PAUSE
         self._recovered_at = -1
         self._timer: asyncio.TimerHandle | None = None
+        self._taken_at = clock.monotonic()  # when the log took something last
+        self._complained = False
+        self._reach = Reach(event_log, clock, patience=settings.log_silence)
         self._epoch = str(term.epoch)
         event_log.on_acknowledged(self._acknowledged)
 
@@ -153,10 +158,11 @@ class Publisher:
             identity = event_id(position.token, index, label)
             if seen is not None and identity in seen.ids:
                 continue
-            if not self._fits(event):
-                continue
+            fits = self._fits(event)
+            if not fits:
+                event = self._stand_in(event)
             pending = _Pending(event, identity, read_at)
-            pending.about = about
+            pending.about = about if fits else ""
             if index == last:
                 pending.position = position
             event.headers[Header.EPOCH] = self._epoch
@@ -178,6 +184,8 @@ class Publisher:
 
     def doubt(self) -> None:
         """Compare with the log before publishing on: the connection was away."""
+        if self._flowing and not self._pending:
+            self._taken_at = self._clock.monotonic()  # it is only from now on that it waits
         self._flowing = False
         self._trouble.set()
 
@@ -206,7 +214,7 @@ class Publisher:
 
         Raises:
             LeadershipLost: the log shows a later leader, or the lease is gone.
-            LogChanged: the log lost what it had acknowledged.
+            LogChanged: the log lost what it had acknowledged, or takes nothing any more.
         """
         while True:
             await self._trouble.wait()
@@ -219,7 +227,10 @@ class Publisher:
         event = pending.event
         self._number += 1
         pending.number = self._number
-        pending.overdue_at = self._clock.monotonic() + self._timeout
+        now = self._clock.monotonic()
+        if not self._pending and self._flowing:
+            self._taken_at = now
+        pending.overdue_at = now + self._timeout
         event.headers[EXPECTED_SEQUENCE] = str(self._expected)
         event.headers[Header.PUBLISHED] = str(int(self._clock.time() * 1000))
         self._expected += 1
@@ -239,8 +250,11 @@ class Publisher:
         pending = self._pending[index]
         if sequence is None:
             pending.refused = True
+            self._metrics.refusals.labels(refusal).inc()
             if refusal == "conflict":
                 self._metrics.sequence_conflicts.inc()
+            elif refusal == "storage":
+                self._complain()
             self.doubt()
             self._moved.set()
             return
@@ -252,6 +266,8 @@ class Publisher:
 
     def _done(self, pending: _Pending) -> None:
         event, self._last_sequence, self._last_id = pending.event, pending.acked, pending.id
+        self._taken_at = self._clock.monotonic()
+        self._complained = False
         self._tops.note(event.audience, pending.acked)
         metrics = self._metrics
         metrics.count_published(event.headers.get(Header.STREAM, "control"), len(event.payload))
@@ -263,7 +279,7 @@ class Publisher:
         if pending.position is not None:
             self._complete = (self._last_sequence, self._last_id)
             self._advance(pending.position)
-            metrics.publish_duration.observe(self._clock.monotonic() - pending.read_at)
+            metrics.publish_duration.observe(self._taken_at - pending.read_at)
 
     def _note(self, recent: RecentEvents, pending: _Pending) -> None:
         headers = pending.event.headers
@@ -306,8 +322,21 @@ class Publisher:
         if len(event.payload) <= self._log.max_payload - _HEADER_ROOM:
             return True
         self._metrics.skipped.labels("too_large").inc()
-        log.warning("event_too_large", bytes=len(event.payload), audience=event.audience)
+        log.error("event_too_large", bytes=len(event.payload), audience=event.audience)
         return False
+
+    def _stand_in(self, event: StreamEvent) -> StreamEvent:
+        """What is published instead of an event that is too large: that it is missing."""
+        self._metrics.resyncs.labels("too_large").inc()
+        instead = control(event.audience, EventsMissing(reason="too-large"))
+        if Header.ROOM_TYPE in event.headers:
+            instead.headers[Header.ROOM_TYPE] = event.headers[Header.ROOM_TYPE]
+        return instead
+
+    def waited(self) -> float:
+        """Seconds since the log took something last, while something waits for it; else 0."""
+        waits = bool(self._pending) or not self._flowing
+        return self._clock.monotonic() - self._taken_at if waits else 0.0
 
     def _watch(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
@@ -319,6 +348,7 @@ class Publisher:
             return
         left = self._pending[0].overdue_at - self._clock.monotonic()
         if left <= 0 and self._flowing:
+            self._metrics.refusals.labels("late").inc()
             self.doubt()
             self._moved.set()
         self._watch(max(left, 0.1))
@@ -328,6 +358,7 @@ class Publisher:
     async def _recover(self) -> None:
         self._metrics.recoveries.inc()
         await self._settle()
+        self._lose_patience()
         if self._last_sequence == self._recovered_at:
             await self._rest()  # the last recovery led to nothing
         self._recovered_at = self._last_sequence
@@ -341,6 +372,8 @@ class Publisher:
                 raise LogChanged("missing") from None
             except LogUnavailable as error:
                 log.warning("log_unavailable", reason=str(error), pending=len(self._pending))
+                await self._reach.test(self._taken_at)
+                self._lose_patience()
                 await self._rest()
         entries, last = found
         self._match(entries)
@@ -353,6 +386,18 @@ class Publisher:
         if not self._trouble.is_set():
             self._flowing = True
             self._moved.set()
+
+    def _complain(self) -> None:
+        """Once until the log takes something again, however many events it refuses."""
+        if not self._complained:
+            self._complained = True
+            log.error("log_full", pending=len(self._pending))
+
+    def _lose_patience(self) -> None:
+        """Raises: LogChanged: it has taken nothing for so long that it may never again."""
+        self._term.check()  # who stood still himself has no right to be impatient
+        if self.waited() >= self._patience:
+            raise LogChanged("wedged")
 
     async def _rest(self) -> None:
         await self._clock.sleep(self._pause * self._vary())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import NoReturn
 
 from hubbub.clock import Clock, SystemClock
@@ -22,7 +21,7 @@ from services.stream_hub.recent import Recall, RecentEvents
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import FactStore, MongoLeaseStore, StoreError
 from services.stream_hub.tail import Tail, TailStuck
-from services.stream_hub.term import LeadershipLost, Term
+from services.stream_hub.term import LeadershipLost, Term, leaves
 
 log = get_logger(__name__)
 
@@ -43,7 +42,12 @@ async def run(process: Process) -> None:
         await process.schema(database)
         store = MongoLeaseStore(database)
         leadership = Leadership(
-            store, settings, holder=process.instance, clock=clock, metrics=metrics
+            store,
+            settings,
+            holder=process.instance,
+            clock=clock,
+            metrics=metrics,
+            able=event_log.answers,
         )
         recent = RecentEvents(settings.recent_events, now=clock.time)
         leader = Leader(
@@ -81,20 +85,32 @@ async def take_turns(
         term = await _unless(stopping, leadership)
         if term is None:
             return
+        end = "failed"
         try:
             async with owned(leadership.keep(term)):
                 await leader.lead(term, stopping)
+            end = "stopped"
         except* (LeadershipLost, LogChanged, TailStuck) as ended:
-            for reason in _leaves(ended):
+            for reason in leaves(ended):
+                end = _end(reason)
                 log.warning(
                     "leadership_ended",
                     epoch=term.epoch,
                     reason=f"{type(reason).__name__}: {reason}",
                 )
         finally:
-            await leadership.release(term)
+            await leadership.release(term, end)
         if not stopping.is_set():
             await clock.sleep(pause)
+
+
+def _end(reason: BaseException) -> str:
+    """One of `metrics.TERM_ENDS`."""
+    if isinstance(reason, TailStuck):
+        return "stuck"
+    if isinstance(reason, LogChanged) and str(reason) == "expired":
+        return "expired_log"
+    return str(reason)
 
 
 async def _unless(stopping: asyncio.Event, leadership: Leadership) -> Term | None:
@@ -120,11 +136,3 @@ async def _sample_history(store: MongoLeaseStore, clock: Clock, metrics: HubMetr
         except StoreError as error:
             log.debug("history_not_sampled", reason=type(error).__name__)
         await clock.sleep(_SAMPLE)
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

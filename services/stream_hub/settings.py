@@ -28,6 +28,12 @@ class StreamHubSettings(Settings):
     """Events published and not yet acknowledged. It bounds what a successor has to compare."""
     acknowledge_timeout: float = Field(default=2.0, gt=0, le=30)
     """Seconds until an acknowledgement that does not come counts as lost."""
+    log_silence: float = Field(default=2.0, gt=0, le=600)
+    """Seconds in which NATS answers nothing at all until a hub that has something to publish
+    gives its lease back: another hub may reach it."""
+    log_patience: float = Field(default=30.0, ge=1, le=3600)
+    """Seconds in which the log takes nothing though NATS answers, until it is given up: deleted,
+    made anew, and clients told to load anew. It is a cache; a stream that is stuck can stay so."""
     checkpoint_interval: float = Field(default=0.25, gt=0, le=10)
     """Seconds between two saved checkpoints while events flow."""
 

@@ -49,8 +49,12 @@ _LOST = frozenset((136, 260, 280, 286))
 the history that the position is of."""
 
 
+_TOO_LARGE = 10334
+"""A change whose event is larger than an answer of the database may be."""
+
+
 class TailStuck(Exception):
-    """The database does not answer here; another process may have more luck."""
+    """The database does not answer here, or refuses; another process may have more luck."""
 
 
 class Tail:
@@ -96,20 +100,23 @@ class Tail:
             except (PyMongoError, TimeoutError) as error:
                 moved = self._position != before
                 if _is_silence(error):
+                    self._metrics.read_failures.labels("silent").inc()
                     silent = 1 if moved else silent + 1
                     log.warning("change_stream_silent", times=silent, patience=self._patience)
                     self._patience = min(2 * self._patience, _MOST_PATIENCE)
                     if silent >= _TRIES:
                         raise TailStuck from None
                 elif not isinstance(error, OperationFailure):
+                    self._metrics.read_failures.labels("interrupted").inc()
                     log.warning("change_stream_interrupted", reason=type(error).__name__)
                 else:
+                    self._metrics.read_failures.labels("refused").inc()
                     failures = 1 if moved else failures + 1
                     log.warning("change_stream_failed", code=error.code, times=failures)
                     if error.code in _LOST or error.has_error_label(_NOT_RESUMABLE):
                         self._position, outcome, failures = await self._start_anew(feed), "lost", 0
                     elif failures >= _TRIES and not error.has_error_label(_RESUMABLE):
-                        self._position, failures = await self._pass_over(feed), 0
+                        self._position, failures = await self._pass_over(feed, error), 0
             pause = _FIRST_PAUSE if self._position != before else min(2 * pause, _LONGEST_PAUSE)
             await self._clock.sleep(pause)
 
@@ -170,16 +177,26 @@ class Tail:
         feed.put(Read(position, read_at=self._clock.monotonic(), gap="history_lost"))
         return position
 
-    async def _pass_over(self, feed: Feed) -> Position | None:
+    async def _pass_over(self, feed: Feed, refusal: OperationFailure) -> Position | None:
         """Find the change that the database cannot send, by asking for its place alone, and go
-        on behind it."""
+        on behind it.
+
+        Raises: TailStuck: it is not the change. The database refuses to be read from here.
+        """
         try:
             async with self._opened(self._position, watched.places()) as stream:
                 raw = await stream.try_next()
                 found = self._position_of(raw) if raw is not None else None
+        except OperationFailure as error:
+            log.warning("change_not_found", code=error.code)
+            if error.code == refusal.code == _TOO_LARGE or error.code in _LOST:
+                return await self._start_anew(feed)
+            if error.has_error_label(_RESUMABLE):
+                return self._position
+            raise TailStuck from None
         except (PyMongoError, TimeoutError) as error:
             log.warning("change_not_found", reason=type(error).__name__)
-            return await self._start_anew(feed)
+            return self._position  # nobody answered: what is missing is not known yet
         if found is None:
             return self._position  # nothing stands there any more: perhaps it passes now
         await feed.room()

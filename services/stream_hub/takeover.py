@@ -109,9 +109,17 @@ def token_of(identity: str) -> str:
     return identity.rpartition(":")[0]
 
 
-def marker(epoch: int, holder: str, log: LogIdentity, *, resync: bool) -> StreamEvent:
+def marker(
+    epoch: int, holder: str, log: LogIdentity, *, resync: bool, resumed_from: int = 0
+) -> StreamEvent:
     """The event that says: from here on, this leader."""
-    told = Marker(epoch=epoch, holder=holder, log_epoch=log.epoch, resync=resync)
+    told = Marker(
+        epoch=epoch,
+        holder=holder,
+        log_epoch=log.epoch,
+        resync=resync,
+        resumed_from=resumed_from,
+    )
     headers = {Header.KIND: Kind.CONTROL.value}
     return StreamEvent(CONTROL, encode_control(told), headers)
 

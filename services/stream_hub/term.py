@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hubbub.clock import Clock
 from services.stream_hub.store import Checkpoint, Lease, LogIdentity
 
 
 class LeadershipLost(Exception):
     """This process must not publish any more. The text is the reason, one word."""
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors in a group of groups; of a lone one, itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
 
 
 class Term:

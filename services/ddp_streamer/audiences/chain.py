@@ -50,10 +50,21 @@ class Chain(Generic[L]):
             own subject): there, holes cannot be seen and only `suspect` closes the chain.
     """
 
-    __slots__ = ("_held", "_held_bytes", "_last_id", "_wanted", "flowing", "last", "linked")
+    __slots__ = (
+        "_held",
+        "_held_bytes",
+        "_last_id",
+        "_wanted",
+        "base",
+        "flowing",
+        "last",
+        "linked",
+    )
 
     def __init__(self, *, linked: bool = True) -> None:
         self.linked = linked
+        self.base = 0
+        """Where it began: events up to here never passed."""
         self.last = 0
         """Sequence of the last event that passed; everything up to it has passed or never was."""
         self.flowing = False
@@ -70,7 +81,7 @@ class Chain(Generic[L]):
 
     def start(self, base: int) -> Sequence[L]:
         """Begin behind `base`. Returns: held events that may pass."""
-        self.last = base
+        self.base = self.last = base
         self._last_id = ""
         return self.prove(base)
 

@@ -7,6 +7,8 @@ What can hide a loss, and what finds it:
 * a cut connection, a stalled loop the log is asked for all tops              (`doubt`)
 * more than the log still has      `first` of the log against what was proven
 * another log under the same name  its creation time, the hub's log epoch
+* a log that lost its end          a place that was passed holds another event   (`Passed`),
+                                   a watermark that goes back
 
 What cannot be proven is *lost*: the receiver is told, and the audience begins anew.
 """
@@ -27,6 +29,7 @@ from services.ddp_streamer.audiences.event import Event
 from services.ddp_streamer.audiences.interest import ALL_ROOMS, Interest, Interests, Receiver
 from services.ddp_streamer.audiences.leaders import Leaders
 from services.ddp_streamer.audiences.log import MAX_SUBJECTS, LogReader, LogState, LogUnavailable
+from services.ddp_streamer.audiences.passed import Passed
 from services.ddp_streamer.tally import Recovery
 from services.ddp_streamer.tasks import Tasks
 
@@ -95,6 +98,7 @@ class Continuity:
         self._clock = clock
         self._patience = patience
         self.leaders = Leaders()
+        self.passed = Passed()
         self._doubts = asyncio.Event()
         self._repairs = asyncio.Semaphore(_PARALLEL_REPAIRS)
         self._created: str | None = None
@@ -219,9 +223,33 @@ class Continuity:
         if count:
             log.warning("audiences_lost", count=count, reason=reason)
 
+    def check_place(self, interest: Interest, event: Event) -> None:
+        """An event came for a place that its chain has passed: was it that event?"""
+        chain = interest.chain
+        if not interest.is_open or not self.passed.contradicts(
+            event.sequence, event.id, base=chain.base
+        ):
+            return
+        if chain.linked:
+            self.lose_end(event)
+        else:  # events of several audiences may overtake each other; this one was passed over
+            self.lose([interest], "an event was passed over", "failed")
+
+    def lose_end(self, event: Event) -> None:
+        """The log has lost its end and grown again: `event` stands where another one stood.
+
+        Its leaders are remembered: their numbers only grow, whatever the log has lost.
+        """
+        log.error("log_rewritten", sequence=event.sequence)
+        self.passed.clear()
+        self._proven = 0
+        self.leaders.valid_from = max(self.leaders.valid_from, event.sequence)
+        self.lose(self._interests, "a known place of the log holds another event", "epoch_changed")
+
     def _lose_log(self, reason: str) -> None:
         """Another log, or another history of it."""
         self.leaders.restart()
+        self.passed.clear()
         self._proven = self._first = 0
         self._created = None
         self.lose(self._interests, reason, "epoch_changed")
@@ -238,13 +266,19 @@ class Continuity:
 
     def on_watermark(self, watermark: Watermark) -> None:
         """How far the log is: whoever is behind half a second later has lost the tail."""
+        if self.leaders.is_past(watermark.epoch, watermark.log_epoch):
+            return
         now = self._clock.monotonic()
         late = now - self._watermark_at > _WATERMARK_WINDOW
         moved = watermark.sequence != self._watermark_sequence
+        back = watermark.sequence < self._watermark_sequence
         self._watermark_at = now
         self._watermark_sequence = watermark.sequence
         if self.leaders.is_new_log(watermark.log_epoch):
             self._lose_log("the hub began a new log")
+            return
+        if back:
+            self.doubt("the watermark went back")
             return
         if watermark.epoch > self.leaders.highest:
             self._suspect(CONTROL)  # its marker was missed

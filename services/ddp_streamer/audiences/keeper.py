@@ -329,12 +329,17 @@ class Audiences:
             self._forward(interest, passed)
         elif event.sequence <= interest.chain.last:
             self._on_filtered("duplicate")
+            self._continuity.check_place(interest, event)
         if interest.is_open and not interest.chain.flowing:
             self._continuity.repair(interest)
 
     def _forward(self, interest: Interest, events: Sequence[Event]) -> None:
         """Hand over what the chain let pass."""
         for event in events:
+            if not self._continuity.passed.note(event.sequence, event.id):
+                self._continuity.lose_end(event)
+                if interest.audience != CONTROL:
+                    return  # it is read again, if anybody still wants it
             if not self._continuity.leaders.counts(event):
                 self._on_filtered("stale_epoch")
             elif interest.audience == CONTROL:

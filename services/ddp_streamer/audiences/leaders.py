@@ -5,6 +5,8 @@ from __future__ import annotations
 from hubbub.contracts.event_log import Epochs, Marker
 from services.ddp_streamer.audiences.event import Event
 
+_TO_SECONDS = len("2026-01-01T00:00:00")
+
 
 class Leaders:
     """What markers and events told about the hubs that lead, and about the log's continuity."""
@@ -29,6 +31,13 @@ class Leaders:
             self._epochs.mark(event.epoch, event.sequence)
         return self._epochs.counts(event.epoch, event.sequence)
 
+    def is_past(self, epoch: int, log_epoch: str) -> bool:
+        """Whether this is said by a hub that does not know yet that it leads no more: it speaks
+        of the same log, or of one before it, with a lower epoch."""
+        if self.log_epoch is None or epoch >= self.highest:
+            return False
+        return _created(log_epoch) <= _created(self.log_epoch)
+
     def is_new_log(self, log_epoch: str) -> bool:
         """Whether positions of before prove nothing any more; takes note of the new name."""
         before, self.log_epoch = self.log_epoch, log_epoch
@@ -50,3 +59,8 @@ class Leaders:
         self._epochs = Epochs()
         self.highest = 0
         self.valid_from = 0
+
+
+def _created(log_epoch: str) -> str:
+    """The second in which the log was created; as NATS writes them they compare as texts."""
+    return log_epoch.rpartition("/")[0][:_TO_SECONDS]

@@ -21,6 +21,7 @@ from hubbub.contracts.event_log import (
     PRESENCE,
     AccountChanged,
     Audience,
+    EventsMissing,
     Header,
     Kind,
     MembershipBegan,
@@ -427,8 +428,18 @@ class Fanout:
             case RightsChanged():
                 self._rights.rights_changed(control.what)
                 self._told().rights_changed(control.what)
+            case EventsMissing():
+                self._missing(event, wildcard=wildcard)
             case _:
                 log.warning("misplaced_control_event", type=control.type)
+
+    def _missing(self, event: Event, *, wildcard: bool) -> None:
+        """The hub could not publish something: its receivers have to fetch it."""
+        if not wildcard:
+            log.warning("events_missing", audience=event.audience.partition(".")[0])
+            self.on_lost(event.audience)
+        elif event.headers.get(Header.ROOM_TYPE) == "c":
+            self.on_lost(ALL_ROOMS)  # those who read public rooms that they are not in
 
     def _membership_ended(self, ended: MembershipEnded, event: Event) -> None:
         person = self.people.get(ended.user_id)

@@ -7,7 +7,7 @@ come from many tools, and one that nobody foresaw must not stop the stream for e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hubbub.ddp.ejson import EjsonError
 from services.stream_hub.domain import memberships, messages, rooms, users, workspace
@@ -36,6 +36,7 @@ from services.stream_hub.domain.event import (
 )
 
 __all__ = [
+    "UNREADABLE",
     "Change",
     "Decision",
     "Known",
@@ -62,6 +63,9 @@ _RULES: Mapping[str, Callable[[Change, Known], Decision]] = {
     CUSTOM_STATUSES: workspace.decide_custom_status,
     TRASH: lambda change, _: messages.decide_trash(change),
 }
+UNREADABLE: Final = "unreadable"
+"""Why a decision is nothing although something happened that somebody should hear of."""
+
 _WRITES = frozenset(("insert", "update", "replace", "delete"))
 _BREAKS = frozenset(("drop", "rename", "dropDatabase", "invalidate"))
 
@@ -107,7 +111,7 @@ def decide(change: Change, known: Known) -> Decision:
     try:
         return rule(change, known)
     except (EjsonError, RecursionError):
-        return Decision(skipped="unreadable")
+        return Decision(skipped=UNREADABLE)
 
 
 def message_of(change: Change) -> str:

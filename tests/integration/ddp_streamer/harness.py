@@ -151,7 +151,8 @@ async def connected(url: str, **options: object) -> AsyncIterator[Connection]:
 
 
 class Cable:
-    """A TCP proxy in front of a server. `cut` drops everything; `mend` lets new ones through."""
+    """A TCP proxy in front of a server. `cut` breaks its connections; `silence` lets them stand
+    and nothing through; `mend` ends both."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
@@ -161,6 +162,7 @@ class Cable:
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._own_port = 0
+        self._through = asyncio.Event()
         self.url = ""
 
     async def __aenter__(self) -> Cable:
@@ -184,8 +186,13 @@ class Cable:
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def silence(self) -> None:
+        """Let nothing through until `mend`, and nobody know of it."""
+        self._through.clear()
+
     async def mend(self) -> None:
         """Let connections through again."""
+        self._through.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._own_port)
 
@@ -201,6 +208,7 @@ class Cable:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, OSError):
             while data := await source.read(65536):
+                await self._through.wait()
                 sink.write(data)
                 await sink.drain()
         sink.transport.abort()

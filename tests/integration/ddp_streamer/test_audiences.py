@@ -268,6 +268,73 @@ async def test_a_log_that_was_replaced_is_noticed_and_followed(stage: Stage) -> 
     await eventually(lambda: len(stage.ear.events) == 6)
 
 
+async def test_a_log_that_was_set_back_is_noticed_by_what_stands_in_known_places(
+    stage: Stage,
+) -> None:
+    """Nobody says so: same name, same leader, and no connection was cut."""
+    await stage.audiences.acquire([ROOM, OTHER])
+    for number in range(5):
+        await stage.hub.message("R1", f"m{number}")
+    await eventually(lambda: len(stage.ear.events) == 5)
+    await fresh_log(stage.hub.client)
+    await stage.hub.message("R2", "elsewhere")
+    await stage.hub.message("R1", "at a place that was passed")
+    await eventually(lambda: {ROOM, OTHER} <= set(stage.ear.lost))
+
+
+async def test_a_log_that_lost_its_last_event_is_noticed_by_the_next_leaders_marker(
+    stage: Stage,
+) -> None:
+    """It stands where that event stood. What is told again behind it would come twice."""
+    await stage.audiences.acquire([ROOM, OTHER])
+    await stage.hub.message("R1", "heard by all")
+    await eventually(lambda: len(stage.ear.events) == 1)
+    await fresh_log(stage.hub.client)
+    await stage.hub.begin()
+    successor = FakeHub(stage.hub.client, epoch=2, log_epoch=stage.hub.log_epoch)
+    await successor.begin()
+    await eventually(lambda: {ROOM, OTHER} <= set(stage.ear.lost))
+    await stage.audiences.acquire([ROOM])
+    assert stage.audiences._continuity.leaders.highest == 2
+
+
+async def test_a_watermark_that_goes_back_makes_the_log_prove_itself(stage: Stage) -> None:
+    await stage.audiences.acquire([ROOM])
+    for number in range(5):
+        await stage.hub.message("R1", f"m{number}")
+    await stage.hub.watermark()
+    await eventually(lambda: stage.audiences._continuity._proven >= stage.hub.last)
+    await fresh_log(stage.hub.client)
+    await stage.hub.message("R2", "nobody listens to this")
+    await stage.hub.watermark()
+    await eventually(lambda: ROOM in stage.ear.lost)
+
+
+async def test_a_deposed_leaders_watermark_is_not_believed(stage: Stage) -> None:
+    """It knows neither the new leader nor the name that the log has by now."""
+    await stage.audiences.acquire([ROOM])
+    successor = FakeHub(stage.hub.client, epoch=2, log_epoch="log-2")
+    await successor.begin()
+    await eventually(lambda: stage.audiences._continuity.leaders.log_epoch == "log-2")
+    await stage.audiences.acquire([ROOM])
+    lost = list(stage.ear.lost)
+    await stage.hub.watermark()
+    await successor.message("R1", "and on")
+    await eventually(lambda: len(stage.ear.events) == 1)
+    assert stage.ear.lost == lost
+    assert stage.audiences._continuity.leaders.log_epoch == "log-2"
+
+
+async def test_a_purged_log_loses_nobody_who_has_heard_everything(stage: Stage) -> None:
+    await stage.audiences.acquire([ROOM])
+    await stage.hub.message("R1", "before")
+    await eventually(lambda: len(stage.ear.events) == 1)
+    await stage.hub.client.jetstream().purge_stream(LOG_STREAM)
+    await stage.hub.message("R1", "after")
+    await eventually(lambda: len(stage.ear.events) == 2)
+    assert stage.ear.lost == []
+
+
 async def test_a_window_that_has_passed_is_said(stage: Stage) -> None:
     await stage.audiences.acquire([ROOM])
     await stage.hub.message("R1", "heard")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,29 +81,27 @@ async def test_a_standby_takes_over_from_the_dead(
     async with writer.writing():
         await caught_up(client, 50)
         await leader.kill()
-        died = time.monotonic()
-        await eventually(lambda: standby.said("log_taken_over"), within=10)
-        pause = time.monotonic() - died
+        await eventually(lambda: standby.said("log_taken_over"), within=30)
         await asyncio.sleep(0.3)
     await assert_complete(client, writer)
-    assert pause < 5.5, f"nobody led for {pause:.1f} s"
 
 
-async def test_a_polite_stop_hands_over_at_once(
+async def test_a_polite_stop_hands_over_long_before_the_lease_would_run_out(
     hubs: Hubs, client: Client, database: Database
 ) -> None:
+    hubs.settings |= {
+        "HUBBUB_STREAM_HUB_LEASE_TTL": "60",
+        "HUBBUB_STREAM_HUB_LEASE_FENCE": "50",
+    }
     leader = await hubs.start()
     standby = await hubs.start(leading=False)
     writer = Writer(database)
     async with writer.writing():
         await caught_up(client, 50)
-        asked = time.monotonic()
         assert await leader.stop() == 0
-        await eventually(lambda: standby.said("log_taken_over"), within=5)
-        pause = time.monotonic() - asked
+        await eventually(lambda: standby.said("log_taken_over"), within=30)
         await asyncio.sleep(0.3)
     await assert_complete(client, writer)
-    assert pause < 2.0, f"nobody led for {pause:.1f} s"
 
 
 async def test_a_frozen_leader_wakes_up_beside_its_successor(

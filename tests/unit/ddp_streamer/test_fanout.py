@@ -18,6 +18,7 @@ from hubbub.contracts.event_log import (
     AccountChanged,
     Audience,
     ControlEvent,
+    EventsMissing,
     Header,
     Kind,
     MembershipBegan,
@@ -441,6 +442,36 @@ async def test_a_lost_audience_ends_those_who_may_have_missed_something(hall: Ha
     hall.fanout.on_lost(user_audience("w"))
     assert bystander.lost == 1
     assert ("account", "w", True) in hall.consequences.told
+
+
+async def test_what_the_hub_could_not_publish_is_a_loss_for_those_who_listen(hall: Hall) -> None:
+    """In its place: who came for what lies before it has had that."""
+    hall.messaging.rooms["u"] = ["R1"]
+    follower = hall.listen("c1", user="u")
+    await hall.follow(follower)
+    bystander = hall.listen("c2", ("room-messages", "R2"), user="w")
+    hall.control(room_audience("R1"), EventsMissing(reason="too-large"))
+    await eventually(lambda: follower.lost == 1)
+    assert bystander.lost == 0
+
+
+@pytest.mark.parametrize(("kind", "lost"), [("c", 1), ("p", 0)])
+async def test_what_is_missing_of_a_public_room_concerns_its_readers(
+    hall: Hall, kind: str, lost: int
+) -> None:
+    """They are no members, so that they hear of it by the wildcard alone."""
+    hall.messaging.rooms["u"] = []
+    reader = hall.listen("c1", user="u")
+    await hall.follow(reader)
+    payload = encode_control(EventsMissing(reason="too-large"))
+    headers = {"Hub-Room-Type": kind}
+    audience, delivered = room_audience("R1"), asyncio.Event()
+    event = Event(audience, 7, 0, 1, "x", Kind.CONTROL, "", "", headers, payload)
+    hall.event(event, wildcard=True)
+    hall.fanout.when_delivered(delivered.set)
+    async with asyncio.timeout(10):
+        await delivered.wait()
+    assert reader.lost == lost
 
 
 async def test_work_over_the_bound_makes_the_queue_full_until_half_is_done() -> None:

@@ -206,6 +206,63 @@ CASES: Final[Sequence[Case]] = (
         | one("hubbub_hub_resumes_total", "1+1x100", pod="hub-1", outcome="token"),
         "24m",
     ),
+    Case(
+        "HubbubEventLogStuck",
+        "no room",
+        hubs("hubbub_hub_log_wait_seconds", "0 0+15x40", "0x40"),
+        "3m",
+        [_CRITICAL],
+    ),
+    Case(
+        "HubbubEventLogStuck",
+        "the stream elects a leader",
+        hubs("hubbub_hub_log_wait_seconds", "0 6 0x40", "0x40"),
+        "1m",
+    ),
+    Case(
+        "HubbubHubUnsettled",
+        "two pods in turns",
+        one("hubbub_hub_terms_ended_total", "0+1x40", pod="hub-1", reason="stuck")
+        | one("hubbub_hub_terms_ended_total", "0x40", pod="hub-1", reason="stopped"),
+        "9m",
+        [_WARNING],
+    ),
+    Case(
+        "HubbubHubUnsettled",
+        "a node was lost, and a rollout of ten",
+        one("hubbub_hub_terms_ended_total", "0 1x40", pod="hub-1", reason="expired")
+        | one("hubbub_hub_terms_ended_total", "0+1x10 10x30", pod="hub-1", reason="stopped"),
+        "9m",
+    ),
+    Case(
+        "HubbubPoisonChange",
+        "the first one",
+        one("hubbub_hub_poison_total", "0x10 1x20", pod="hub-1"),
+        "5m",
+        [_WARNING],
+    ),
+    Case(
+        "HubbubPoisonChange",
+        "long ago",
+        one("hubbub_hub_poison_total", "1x100", pod="hub-1"),
+        "24m",
+    ),
+    Case(
+        "HubbubResync",
+        "the log was deleted, and somebody stored a book",
+        one("hubbub_hub_resyncs_total", "0x10 1x20", pod="hub-1", reason="recreated")
+        | one("hubbub_hub_resyncs_total", "_x10 1x20", pod="hub-2", reason="too_large"),
+        "5m",
+        [_WARNING | {"reason": "recreated"}, _WARNING | {"reason": "too_large"}],
+    ),
+    Case(
+        "HubbubResync",
+        "what others tell of, and what was long ago",
+        one("hubbub_hub_resyncs_total", "0x10 1x90", pod="hub-1", reason="history_lost")
+        | one("hubbub_hub_resyncs_total", "0x10 1x90", pod="hub-1", reason="poison")
+        | one("hubbub_hub_resyncs_total", "3x100", pod="hub-1", reason="recreated"),
+        "24m",
+    ),
     # --- streamers
     Case(
         "HubbubStreamerNearLimit",

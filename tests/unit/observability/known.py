@@ -15,6 +15,7 @@ from services.ddp_streamer.common import Cause
 from services.ddp_streamer.metrics import STAGES
 from services.ddp_streamer.positions import Missed
 from services.ddp_streamer.tally import MESSAGE_TYPES, Dropped, Filtered, Recovery
+from services.stream_hub.metrics import RESYNC_REASONS, TERM_ENDS
 from tests.unit.observability.promql import OF_COUNTERS, OVER_RANGES, Grouping, Selector, read
 
 TARGET: Final = frozenset(
@@ -49,6 +50,8 @@ VALUES: Final[Mapping[tuple[str, str], Callable[[], tuple[str, ...]]]] = {
     ("hubbub_delivery_latency_seconds_bucket", "stage"): lambda: STAGES,
     ("hubbub_delivery_latency_seconds_count", "stage"): lambda: STAGES,
     ("hubbub_hub_resumes_total", "outcome"): lambda: ("token", "start_after", "lost"),
+    ("hubbub_hub_resyncs_total", "reason"): lambda: RESYNC_REASONS,
+    ("hubbub_hub_terms_ended_total", "reason"): lambda: TERM_ENDS,
     ("hubbub_nats_bytes_total", "direction"): lambda: get_args(Direction),
     ("hubbub_nats_messages_total", "direction"): lambda: get_args(Direction),
     ("hubbub_http_requests_total", "code"): lambda: ("5..",),

@@ -30,7 +30,6 @@ SILENT_UNTIL: Final[Mapping[str, str]] = {
     "hubbub_http_requests_": "somebody uses REST",
     "hubbub_http_request_duration_": "somebody uses REST",
     "hubbub_hub_lease_failures_": "a lease cannot be renewed",
-    "hubbub_hub_resyncs_": "the log is lost",
     "hubbub_operator_": "the operator runs",
     "hubbub_presence_transitions_": "somebody comes or goes",
     "hubbub_push_": "a device registers or is forgotten",

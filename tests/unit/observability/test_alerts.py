@@ -31,6 +31,7 @@ EXPECTED = """
     HubbubStreamerImbalance HubbubReconnectStorm HubbubSlowClients HubbubLoopLag HubbubRpcErrors
     HubbubCircuitOpen HubbubNatsDisconnected HubbubNatsSlowConsumer HubbubMongoPoolStarved
     HubbubDrainForced HubbubVersionSkew HubbubOperatorStuck HubbubMetricsAbsent
+    HubbubEventLogStuck HubbubHubUnsettled HubbubPoisonChange HubbubResync
 """.split()
 _ALERTS = {file: {rule["alert"] for rule in rules(file) if "alert" in rule} for file in FILES}
 _RUNS = sorted(

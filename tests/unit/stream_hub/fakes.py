@@ -126,11 +126,17 @@ class FakeLog:
         self.base = last
         self.max_payload = 1024 * 1024
         self.missing = False
+        self.cut_off = False
+        """NATS itself does not answer."""
         self.away = 0
         """Questions that get no answer."""
         self.before: Callable[[int, Entry], str] = lambda number, entry: ""
         """Called with each append: `lost` (never arrives), `unacknowledged` (arrives), or
-        `refused`; anything else goes through. May append entries of somebody else first."""
+        `refused`, or `full`; anything else goes through. May append entries of somebody else
+        first."""
+        self.payloads: dict[int, bytes] = {}
+        """Of each event that went through, by its place among the entries."""
+        self.headers: dict[int, dict[str, str]] = {}
         self.appended: list[int] = []
         self._told: Acknowledged | None = None
 
@@ -157,9 +163,13 @@ class FakeLog:
         answer: tuple[int | None, str]
         if fate == "refused":
             answer = (None, "unavailable")
+        elif fate == "full":
+            answer = (None, "storage")
         elif int(headers[EXPECTED_SEQUENCE]) != self.last:
             answer = (None, "conflict")
         else:
+            self.payloads[len(self.entries)] = payload
+            self.headers[len(self.entries)] = dict(headers)
             self.put(entry)
             answer = (self.last, "")
         if fate != "unacknowledged":
@@ -181,6 +191,10 @@ class FakeLog:
 
     async def last_marker(self) -> Marker | None:
         return next((e.marker for e in reversed(self.entries) if e.marker is not None), None)
+
+    async def answers(self) -> bool:
+        await asyncio.sleep(0)
+        return not self.cut_off
 
     async def state(self) -> LogState:
         await asyncio.sleep(0)

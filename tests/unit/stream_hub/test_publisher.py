@@ -9,7 +9,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from hubbub.clock import SystemClock
-from hubbub.contracts.event_log import Audience, Epochs
+from hubbub.contracts.event_log import (
+    Audience,
+    Epochs,
+    EventsMissing,
+    Header,
+    decode_control,
+)
 from hubbub.tasks import owned
 from services.stream_hub.jetstream import Entry, LogState
 from services.stream_hub.publisher import LogChanged, Publisher
@@ -29,7 +35,7 @@ from tests.unit.stream_hub.fakes import (
 )
 from tests.waiting import eventually
 
-SETTINGS = StreamHubSettings(window=20, acknowledge_timeout=0.05)
+SETTINGS = StreamHubSettings(window=20, acknowledge_timeout=0.05, log_silence=0.05)
 BASE = Checkpoint({"_data": "base"}, 0, "", 4)
 
 
@@ -348,15 +354,56 @@ async def test_what_is_in_the_log_already_is_not_sent_again() -> None:
     assert term.checkpoint == Checkpoint(position(3).document, log.last, _ids(3, 3)[0], 5)
 
 
-async def test_an_event_too_large_for_nats_is_left_out_and_the_rest_goes_on() -> None:
+async def test_an_event_too_large_for_nats_is_said_to_be_missing_in_its_place() -> None:
     log, term = FakeLog(), term_of()
     log.max_payload = 20_000
+    large = event("x" * 30_000)
+    large.headers[Header.ROOM_TYPE] = "c"
     async with _running(log, term) as publisher:
-        await publisher.submit(position(1), [event("x" * 30_000)], read_at=0.0)
+        await publisher.submit(position(1), [large], read_at=0.0)
         await _submit(publisher, 2, 3)
         assert await publisher.drain(1.0)
-    assert _valid(log) == _ids(2, 3)
+    assert _valid(log) == _ids(1, 3)
+    assert log.entries[1].audience == "room.r1"
+    assert decode_control(log.payloads[1]) == EventsMissing(reason="too-large")
+    assert log.headers[1][Header.ROOM_TYPE] == "c"
     assert term.checkpoint.token == position(3).document
+
+
+@pytest.mark.parametrize("fate", ["refused", "full"])
+async def test_while_the_log_takes_nothing_the_wait_grows(fate: str) -> None:
+    """And goes back to nothing with the first event that is taken."""
+    log = FakeLog()
+    log.before = lambda number, entry: fate if number < 20 else ""
+    async with _running(log, term_of()) as publisher:
+        assert publisher.waited() == 0.0
+        await _submit(publisher, 1, 5)
+        await eventually(lambda: publisher.waited() > 0.02)
+        assert await publisher.drain(5.0)
+        assert publisher.waited() == 0.0
+    assert _valid(log) == _ids(1, 5)
+
+
+async def test_a_hub_that_is_cut_off_from_nats_stops_leading() -> None:
+    log = FakeLog()
+    log.away, log.cut_off = 1_000, True
+    log.before = lambda number, entry: "lost"
+    with pytest.raises(ExceptionGroup) as caught:
+        async with _running(log, term_of()) as publisher:
+            await _submit(publisher, 1, 60)
+    assert caught.group_contains(LeadershipLost, match="cut_off")
+
+
+async def test_a_log_that_does_not_answer_on_a_nats_that_does_is_waited_for() -> None:
+    """Nobody else would fare better while JetStream elects a leader."""
+    log = FakeLog()
+    log.away = 12
+    log.before = lambda number, entry: "lost" if number <= 5 else ""
+    async with _running(log, term_of()) as publisher:
+        await _submit(publisher, 1, 5)
+        assert await publisher.drain(10.0)
+    assert log.away == 0
+    assert _valid(log) == _ids(1, 5)
 
 
 async def test_a_marker_in_the_flow_is_an_event_like_others() -> None:

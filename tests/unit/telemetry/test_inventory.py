@@ -106,6 +106,12 @@ EXPECTED: dict[str, tuple[str, set[str], tuple[float, ...]]] = {
     "hubbub_hub_oplog_window_seconds": ("gauge", set(), ()),
     "hubbub_hub_event_bytes": ("histogram", set(), SIZE),
     "hubbub_hub_sequence_conflicts_total": ("counter", set(), ()),
+    "hubbub_hub_poison_total": ("counter", set(), ()),
+    "hubbub_hub_resyncs_total": ("counter", {"reason"}, ()),
+    "hubbub_hub_terms_ended_total": ("counter", {"reason"}, ()),
+    "hubbub_hub_read_failures_total": ("counter", {"reason"}, ()),
+    "hubbub_hub_log_refusals_total": ("counter", {"reason"}, ()),
+    "hubbub_hub_log_wait_seconds": ("gauge", set(), ()),
     # the others
     "hubbub_http_requests_total": ("counter", {"route", "method", "code"}, ()),
     "hubbub_http_request_duration_seconds": ("histogram", {"route", "method"}, SLOW),

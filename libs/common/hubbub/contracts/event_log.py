@@ -156,6 +156,17 @@ class RightsChanged(Frozen):
     what: Literal["roles", "permissions", "settings"]
 
 
+class EventsMissing(Frozen):
+    """An event of this audience could not be published, and stands for it in its place.
+
+    Whoever keeps a state of the audience must fetch it again.
+    """
+
+    type: Literal["events-missing"] = "events-missing"
+    reason: Literal["too-large"]
+    """`too-large`: NATS takes no message of its size."""
+
+
 class Marker(Frozen):
     """A leader begins. From its sequence on, events of lower epochs do not count.
 
@@ -168,6 +179,8 @@ class Marker(Frozen):
     holder: str
     log_epoch: str
     resync: bool = False
+    resumed_from: int = 0
+    """Sequence that the leader's checkpoint named; 0: none, or not told."""
 
 
 class Watermark(Frozen):
@@ -192,6 +205,7 @@ ControlEvent = Annotated[
     | RoomAccessChanged
     | AccountChanged
     | RightsChanged
+    | EventsMissing
     | Marker
     | Watermark,
     Field(discriminator="type"),
@@ -203,6 +217,7 @@ _CONTROL: TypeAdapter[
     | RoomAccessChanged
     | AccountChanged
     | RightsChanged
+    | EventsMissing
     | Marker
     | Watermark
 ] = TypeAdapter(ControlEvent)
