@@ -47,6 +47,17 @@ async def returning(url: str, session: str) -> AsyncIterator[Ddp]:
         yield client
 
 
+@asynccontextmanager
+async def signed_in_again(url: str, session: str) -> AsyncIterator[Ddp]:
+    """The same soon after its login: who it was is written down a moment behind the answer."""
+    deadline = time.monotonic() + 20
+    while True:
+        async with returning(url, session) as client:
+            if _is_signed_in(client) or time.monotonic() > deadline:
+                yield client
+                return
+
+
 def _is_signed_in(client: Ddp) -> bool:
     return client.find(msg="added", collection="users") is not None
 
@@ -60,7 +71,7 @@ async def test_094_a_session_comes_back_without_a_login(
     async with opened(first) as bot:
         await bot.login(ana.username, ana.password)
         session = bot.session
-    async with returning(second, session) as client, opened(first) as writer:
+    async with signed_in_again(second, session) as client, opened(first) as writer:
         assert client.session != session
         frame = await client.wait(msg="added", collection="users")
         assert frame["id"] == ana.id
@@ -86,7 +97,7 @@ async def test_094_a_session_id_works_once_and_the_old_socket_ends(
     first, second = await own_streamers(hubbub)
     async with opened(first) as old:
         await old.login(ana.username, ana.password)
-        async with returning(second, old.session) as client:
+        async with signed_in_again(second, old.session) as client:
             assert _is_signed_in(client)
             assert await old.closed() == 1008
             async with returning(second, old.session) as twice:
