@@ -14,18 +14,18 @@ _PAUSE = 0.01  # seconds between two looks
 
 @overload
 async def eventually(
-    predicate: Callable[[], Awaitable[T | None]], *, within: float = 5.0, what: str = ""
+    predicate: Callable[[], Awaitable[T | None]], *, within: float = 20.0, what: str = ""
 ) -> T: ...
 
 
 @overload
 async def eventually(
-    predicate: Callable[[], T | None], *, within: float = 5.0, what: str = ""
+    predicate: Callable[[], T | None], *, within: float = 20.0, what: str = ""
 ) -> T: ...
 
 
 async def eventually(
-    predicate: Callable[[], T | Awaitable[T | None] | None], *, within: float = 5.0, what: str = ""
+    predicate: Callable[[], T | Awaitable[T | None] | None], *, within: float = 20.0, what: str = ""
 ) -> T:
     """Wait until `predicate` (plain or async) gives something true, and return that.
 

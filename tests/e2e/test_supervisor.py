@@ -74,7 +74,7 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         hubbub.process.send_signal(signal.SIGINT)
 
         await hubbub.ended(within=LIMIT)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < LIMIT
         assert hubbub.processes() == {}
 
 

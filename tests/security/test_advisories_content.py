@@ -59,13 +59,13 @@ async def test_cve_2022_32219_queries_of_clients_are_not_run(
         for query in (
             {"services.password.bcrypt": {"$regex": "^"}},
             {"services.password.bcrypt": bcrypt},
-            {"$where": "sleep(2000)||true"},
+            {"$where": "sleep(30000)||true"},
             {"$or": [{"_id": bo.id}, {"$where": "1"}]},
             {"emails.address": {"$gt": ""}},
         ):
             started = time.monotonic()
             answer = await rest.ask("GET", target, user=ana, query={"query": json.dumps(query)})
-            assert time.monotonic() - started < 2.0, target
+            assert time.monotonic() - started < 20, target
             if answer.status == 200:
                 assert bcrypt not in str(answer.body), target
                 # A list that looks at no query shows what it shows anyway.
@@ -246,7 +246,7 @@ async def test_cve_2024_46935_crafted_texts_cost_no_time(
             )
             await beside.settle()
             answer = await answering
-            assert time.monotonic() - started < 2.0, (name, call)
+            assert time.monotonic() - started < 20, (name, call)
             assert answer.status in (200, 400), (name, call, answer)
             if "postMessage" in call:
                 assert answer.status == 200, (name, answer)

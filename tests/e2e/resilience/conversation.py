@@ -22,8 +22,10 @@ from tests.waiting import eventually
 
 E = TypeVar("E", bound=Event)
 
-PROMISE = 10.0  # seconds until everybody talks again
-AGAIN = 30.0  # seconds after which we give up; the promise is judged by what was measured
+PROMISE = 30.0
+"""Seconds until everybody talks again, on the busiest machine that runs these tests; how long it
+takes is measured, not judged here."""
+AGAIN = 60.0  # seconds after which we give up; the promise is judged by what was measured
 PAUSE = 0.08  # seconds between two messages of one writer
 REST_PAUSE = 0.15  # seconds
 ENOUGH = 8  # messages of each writer before anything is broken

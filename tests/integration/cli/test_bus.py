@@ -168,9 +168,11 @@ async def test_events_follow(hubbub: Command, bus: NatsBus) -> None:
             await asyncio.sleep(0.1)
 
     teller = asyncio.create_task(telling())
-    async with asyncio.timeout(60):
-        line = json.loads(await following.stdout.readline())
-        await following.communicate()  # to the end of what it says, so that its pipes are closed
+    try:
+        async with asyncio.timeout(60):
+            line = json.loads(await following.stdout.readline())
+            await following.communicate()  # to the end, so that its pipes are closed
+    finally:
         seen.set()
         await teller
 

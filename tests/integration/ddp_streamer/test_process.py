@@ -51,14 +51,15 @@ class Running:
 
     async def is_ready(self) -> bool:
         """What a probe would be told after a check, on both ports."""
-        await self.process.health.run_checks()
-        ready = self.process.health.is_ready
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{self.port}/health") as answer,
-        ):
-            assert answer.status == (200 if ready else 500)
-        return ready
+        async with aiohttp.ClientSession() as session:
+            while True:
+                await self.process.health.run_checks()
+                ready = self.process.health.is_ready
+                async with session.get(f"http://127.0.0.1:{self.port}/health") as answer:
+                    status = answer.status
+                if self.process.health.is_ready == ready:  # else it changed between the two
+                    assert status == (200 if ready else 500)
+                    return ready
 
 
 @pytest.fixture

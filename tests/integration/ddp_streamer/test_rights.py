@@ -111,6 +111,7 @@ async def test_settings_are_told_to_those_who_may_see_them(town: World) -> None:
             key="private-settings-changed",
         )
     await bob.hears("notify-logged", "private-settings-changed", 2)
+    await ann.hears("notify-logged", "private-settings-changed", 1)
     heard = ann.heard("notify-logged", "private-settings-changed")
     assert [args[1]["_id"] for args in heard] == ["X"]
 

@@ -138,7 +138,7 @@ async def test_servers_die_with_their_starter(tmp_path: Path) -> None:
         pid = int(await starter.stdout.readline())
     assert _lives(pid)
     starter.send_signal(signal.SIGKILL)
-    await starter.communicate()  # to the end of what it says, so that its pipes are closed
+    await starter.communicate()  # to the end, so that its pipe is closed
 
     await eventually(lambda: not _lives(pid), within=10)
 

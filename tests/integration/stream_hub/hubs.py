@@ -208,7 +208,7 @@ def markers(log: list[Stored]) -> list[Marker]:
     return [stored.marker for stored in log if stored.marker is not None]
 
 
-async def caught_up(client: Client, count: int, *, within: float = 20.0) -> list[Stored]:
+async def caught_up(client: Client, count: int, *, within: float = 60.0) -> list[Stored]:
     """Wait until the log has `count` messages that count; the whole log then."""
 
     async def look() -> list[Stored]:

@@ -114,12 +114,12 @@ def test_bad_addresses(text: str) -> None:
 
 def test_addresses_are_judged_in_linear_time() -> None:
     """Crafted texts do not spin."""
-    began = time.perf_counter()
+    began = time.thread_time()
     for text in ("a@" + "b-" * 120 + "!", "a@" + "b." * 120 + "!", "a" * 250):
         with pytest.raises(BadRequest):
             names.address(text)
 
-    assert time.perf_counter() - began < 0.05
+    assert time.thread_time() - began < 0.05
 
 
 def test_passwords() -> None:

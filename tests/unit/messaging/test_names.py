@@ -58,11 +58,11 @@ def test_the_pattern_of_the_workspace(pattern: str, name: str, allowed: bool) ->
 
 def test_a_hostile_pattern_does_not_spin() -> None:
     """An administrator's pattern cannot stop the service."""
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with pytest.raises(InvalidRoomName):
         names.checked_name("a" * 119 + "!", "(a|a)*$")
 
-    assert time.perf_counter() - begin < 0.1
+    assert time.thread_time() - begin < 0.1
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,6 @@ def test_every_term_is_quoted(text: str) -> None:
 def test_long_searches_are_fast() -> None:
     """Nothing in a text makes its parser slow."""
     for text in ("/" * 5000, '"' * 5001, 'a "' * 1700, "/a" * 2500 + "/x!"):
-        started = time.perf_counter()
+        started = time.thread_time()
         wanted(text)
-        assert time.perf_counter() - started < 0.05
+        assert time.thread_time() - started < 0.05

@@ -99,7 +99,7 @@ async def test_a_second_signal_leaves_two_seconds() -> None:
         service.process.send_signal(signal.SIGTERM)
 
         assert await service.ended() == 1
-        assert 1.5 < time.monotonic() - begun < 5
+        assert 1.5 < time.monotonic() - begun < 20
         await service.logged("hurrying")
         await service.logged("hurried_drain_cancelled")
 
