@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check unit integration conformance cluster-test e2e chaos chaos-report bench bench-full manifests format clean
+.PHONY: help install run test check unit integration simulation conformance cluster-test e2e chaos chaos-report bench bench-full manifests format clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ unit: $(INSTALLED) ## tests that talk to nothing
 
 integration: $(INSTALLED) ## tests on real MongoDB and NATS
 	$(BIN)/python -m pytest tests/integration $(ARGS)
+
+simulation: $(INSTALLED) ## the pipeline under seeded faults on a simulated clock (ARGS="--from 1000 --seeds 500")
+	$(BIN)/python -m tests.simulation $(ARGS)
 
 e2e: $(INSTALLED) ## tests that start a whole Hubbub
 	$(BIN)/python -m pytest tests/e2e $(ARGS)

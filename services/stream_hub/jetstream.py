@@ -19,10 +19,9 @@ from typing import Any, Final, NamedTuple, Protocol
 import nats.errors
 import orjson
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from pydantic import ValidationError
 
-from hubbub.bus.connection import Connection
+from hubbub.bus.line import Line, Opened
 from hubbub.contracts.event_log import (
     APPEND_SUBJECTS,
     CONTROL,
@@ -40,6 +39,7 @@ from services.stream_hub.settings import StreamHubSettings
 EXPECTED_SEQUENCE: Final = "Nats-Expected-Last-Sequence"
 
 _API = "$JS.API."
+_BEFORE = "Nats-Last-Sequence"  # in an answer of several messages: sequence of the one before
 _NANOSECONDS = 1_000_000_000
 _NOT_FOUND = 10059
 _CONFLICT = 10071
@@ -151,14 +151,14 @@ class EventLog(Protocol):
 class JetStreamLog:
     """The log as one stream that republishes what it stored."""
 
-    def __init__(self, client: Connection, settings: StreamHubSettings) -> None:
+    def __init__(self, client: Line, settings: StreamHubSettings) -> None:
         self._client = client
         self._settings = settings
         self._inbox = client.new_inbox()
         self._reply = f"{self._inbox}.".encode()
         self._subjects = f"{APPEND_SUBJECTS}0."  # of the epoch that was prepared last
         self._prefix = self._subjects.encode()
-        self._acks: Subscription | None = None
+        self._acks: Opened | None = None
         self._told: Acknowledged | None = None
 
     async def __aenter__(self) -> JetStreamLog:
@@ -276,15 +276,20 @@ class JetStreamLog:
         inbox = self._client.new_inbox()
         request = orjson.dumps({"seq": first, "batch": count, "max_bytes": _READ_BYTES})
         found: list[Entry] = []
+        last = 0
         try:
             subscription = await self._client.subscribe(inbox)
             try:
                 await self._client.publish(f"{_API}DIRECT.GET.{LOG_STREAM}", request, reply=inbox)
                 while True:
                     message = await subscription.next_msg(self._settings.log_api_timeout)
-                    if Header.SEQUENCE not in (message.headers or {}):
+                    headers = message.headers or {}
+                    if int(headers.get(_BEFORE, last)) != last:
+                        raise LogUnavailable("an answer of the log arrived in part")
+                    if Header.SEQUENCE not in headers:
                         return found  # the status that ends the batch, or says "not found"
                     found.append(_entry(message))
+                    last = found[-1].sequence
             finally:
                 await subscription.unsubscribe()
         except (nats.errors.Error, TimeoutError) as error:

@@ -205,7 +205,7 @@ class Leader:
         )
         checkpoint = term.checkpoint
         known = await self._insist(
-            term, lambda: self._entry(checkpoint.sequence, state), else_=_wedged
+            term, lambda: self._entry(term, checkpoint.sequence, state), else_=_wedged
         )
         continuity = takeover.judge(checkpoint, term.log, state, known)
         if continuity.log != term.log:
@@ -227,13 +227,19 @@ class Leader:
         event.headers[Header.EVENT_ID] = marker_id
 
         async def mark() -> int:
+            await self._expect(term, state, state.last)
             term.check()
             return await self._log.append_now(event.audience, event.payload, event.headers)
 
         sequence = await self._insist(term, mark, else_=_wedged)
-        entries = await self._insist(
-            term, lambda: self._log.read(continuity.read_from, sequence - 1), else_=_wedged
-        )
+
+        async def read() -> list[Entry]:
+            now = await self._expect(term, state, sequence)
+            if now.first > continuity.read_from:
+                raise LogChanged("expired")
+            return await self._log.read(continuity.read_from, sequence - 1)
+
+        entries = await self._insist(term, read, else_=_wedged)
         for entry in entries:
             tops.note(entry.audience, entry.sequence)
         tops.note(event.audience, sequence)
@@ -268,10 +274,31 @@ class Leader:
         marker = await self._log.last_marker()
         return max(state.epoch, marker.epoch if marker is not None else 0) > term.epoch
 
-    async def _entry(self, sequence: int, state: LogState) -> Entry | None:
+    async def _expect(self, term: Term, before: LogState, last: int) -> LogState:
+        """How far the log is now: whoever waits for one that was replaced meanwhile, or lost its
+        end, waits for ever.
+
+        Raises: LogChanged: it is not what it was before, up to `last`; LogUnavailable.
+        """
+        try:
+            state = await self._log.state()
+        except LogMissing:
+            raise LogChanged("missing") from None
+        if state.epoch > term.epoch:
+            raise LeadershipLost("superseded")
+        if state.created != before.created:
+            raise LogChanged("recreated")
+        if state.epoch < term.epoch:
+            raise LogChanged("unfenced")
+        if state.last < last:
+            raise LogChanged("truncated")
+        return state
+
+    async def _entry(self, term: Term, sequence: int, state: LogState) -> Entry | None:
         if not state.first <= sequence <= state.last:
             return None
-        entries = await self._log.read(sequence, sequence)
+        now = await self._expect(term, state, state.last)
+        entries = await self._log.read(sequence, sequence) if now.first <= sequence else []
         return entries[0] if entries else None
 
     async def _give_log_up(self, term: Term) -> None:

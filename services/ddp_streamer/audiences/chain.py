@@ -75,6 +75,16 @@ class Chain(Generic[L]):
         self._held_bytes = 0
 
     @property
+    def heard(self) -> int:
+        """Sequence of the last event that passed since the beginning; 0: none has."""
+        return self.last if self._last_id else 0
+
+    @property
+    def heard_id(self) -> str:
+        """Id of that event."""
+        return self._last_id
+
+    @property
     def held_bytes(self) -> int:
         """Payload that waits behind a hole."""
         return self._held_bytes

@@ -40,6 +40,7 @@ Forward = Callable[[Interest, Sequence[Event]], None]
 _PARALLEL_REPAIRS = 8
 _PARALLEL_TOPS = 2
 _FIRST_WATERMARK: Final = 7.0  # seconds; a hub without work sends one every five
+_LOOK: Final = 0.2  # seconds between two looks whether there is a new doubt
 _WATERMARK_WINDOW: Final = 5.5  # seconds; a watermark lists the tops of the last five
 
 
@@ -100,6 +101,8 @@ class Continuity:
         self.leaders = Leaders()
         self.passed = Passed()
         self._doubts = asyncio.Event()
+        self._log_known = asyncio.Event()  # that it is the log of before: else nobody reads on
+        self._log_known.set()
         self._repairs = asyncio.Semaphore(_PARALLEL_REPAIRS)
         self._created: str | None = None
         self._proven = 0  # of every open audience all events up to here are here or being read
@@ -107,6 +110,7 @@ class Continuity:
         self._begun = clock.monotonic()
         self._watermark_at = clock.monotonic()
         self._watermark_sequence = 0
+        self._asked_for = 0  # epoch of a leader whose marker was missed
 
     @property
     def stale(self) -> float:
@@ -179,6 +183,8 @@ class Continuity:
         silent_since: float | None = None
         while self._needs_reading(interest) and chain is interest.chain:
             await self._receiver.wait_for_room()
+            if interest.audience != CONTROL:  # which says whether it is
+                await self._log_known.wait()
             try:
                 async with self._repairs:
                     read = await self._reader.behind(interest.audience, chain.last)
@@ -191,6 +197,8 @@ class Continuity:
             silent_since = None
             if chain is not interest.chain:
                 return  # it was lost meanwhile and began anew
+            if interest.audience != CONTROL and not self._log_known.is_set():
+                continue  # perhaps another log has answered
             found.gap = found.gap or bool(read.events)
             found.events += len(read.events)
             for event in read.events:
@@ -258,11 +266,24 @@ class Continuity:
 
     def on_marker(self, marker: Marker, sequence: int, *, fresh: bool) -> None:
         """A hub began to lead. `fresh`: it was not known before."""
+        if self.leaders.is_past(marker.epoch, marker.log_epoch):
+            self.leaders.mark(marker, sequence)
+            return
+        if fresh and marker.epoch > self.leaders.highest and self._heard_from(sequence):
+            # A new leader begins behind the log's end. So the log has lost its end.
+            self._lose_log("the log was rewritten")
         if self.leaders.is_new_log(marker.log_epoch) or (fresh and marker.resync):
             self._lose_log("the hub began a new log")
         self.leaders.mark(marker, sequence)
         # Older events than the proven ones are still read, for clients that come back.
         self.leaders.forget_before(self._first)
+
+    def on_epoch(self, epoch: int) -> None:
+        """An event of a leader of `epoch` is about to pass."""
+        if epoch > max(self.leaders.highest, self._asked_for):
+            # Its marker should have come first, and may say that the log is another.
+            self._asked_for = epoch
+            self.doubt("a leader is not known")
 
     def on_watermark(self, watermark: Watermark) -> None:
         """How far the log is: whoever is behind half a second later has lost the tail."""
@@ -315,6 +336,13 @@ class Continuity:
         if not self._doubts.is_set():
             self._proven = max(self._proven, sequence)
 
+    def _heard_from(self, sequence: int) -> bool:
+        """Whether an event from `sequence` on has passed, other than a marker at `sequence`."""
+        return any(
+            interest.chain.heard > sequence - (interest.audience != CONTROL)
+            for interest in self._interests
+        )
+
     def _suspect(self, audience: Audience) -> None:
         interest = self._interests.get(audience)
         if interest is not None and interest.is_open:
@@ -329,6 +357,7 @@ class Continuity:
         for interest in self._interests:
             if interest.is_open:
                 interest.chain.suspect()
+        self._log_known.clear()
         self._doubts.set()
 
     async def watch_doubts(self) -> None:
@@ -346,6 +375,7 @@ class Continuity:
                     silent_since = silent_since or now
                     if now - silent_since > self._patience.unreachable:
                         self.lose(self._interests, str(error), "failed")
+                        self._log_known.set()
                         break
                     await self._clock.sleep(_jitter())
 
@@ -367,19 +397,26 @@ class Continuity:
 
     async def _prove_all(self) -> None:
         """Raises: LogUnavailable."""
+        heard = max((interest.chain.heard for interest in self._interests), default=0)
         state = await self._reader.state()
-        if self._created not in (None, state.created) or state.last < self._proven:
+        if self._created not in (None, state.created) or state.last < max(self._proven, heard):
             self._lose_log("the log was replaced")
             self.leaders.log_epoch = None  # the hub will say how it is called
         elif self._proven and state.first > self._proven + 1:
             self.lose(self._interests, "the log's window has passed", "too_old")
+        elif state.first <= heard and not await self._holds_what_was_heard():
+            self._lose_log("the log was rewritten")
         self._created, self._first = state.created, state.first
         gate = asyncio.Semaphore(_PARALLEL_TOPS)
         # Markers first: they decide which of the other events count.
         await self._prove([CONTROL], gate)
         control = self._interests.get(CONTROL)
-        if control is not None and control.repair is not None:
-            await asyncio.wait([control.repair])
+        while control is not None and control.repair is not None:
+            await asyncio.wait([control.repair], timeout=_LOOK)
+            if self._doubts.is_set():
+                return
+        if not self._doubts.is_set():
+            self._log_known.set()
         audiences = [interest.audience for interest in self._interests if interest.is_open]
         chunks = [
             audiences[start : start + MAX_SUBJECTS]
@@ -392,6 +429,24 @@ class Continuity:
             if outcome is not None:
                 raise outcome
         self._proven = max(self._proven, state.last)
+
+    async def _holds_what_was_heard(self) -> bool:
+        """Whether the last event that passed still stands in the log where it stood. A log that
+        lost its end and grew again is longer than ever, and yet another one.
+
+        Raises: LogUnavailable.
+        """
+        latest = max(self._interests, key=lambda interest: interest.chain.heard)
+        chain, begun = latest.chain, self._clock.monotonic()
+        sequence, identity = chain.heard, chain.heard_id
+        while True:
+            read = await self._reader.behind(latest.audience, sequence - 1)
+            if read.events:
+                return read.events[0].sequence == sequence and read.events[0].id == identity
+            # A copy that lags behind knows less; but not for long.
+            if self._clock.monotonic() - begun > self._patience.missing:
+                return False
+            await self._clock.sleep(0.05)
 
     async def _prove(self, audiences: Sequence[Audience], gate: asyncio.Semaphore) -> None:
         exact = [audience for audience in audiences if audience != ALL_ROOMS]

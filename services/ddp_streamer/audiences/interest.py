@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from nats.aio.subscription import Subscription
-
+from hubbub.bus.line import Opened
 from hubbub.contracts.event_log import CONTROL, Audience
 from services.ddp_streamer.audiences.chain import Chain
 from services.ddp_streamer.audiences.event import Event
@@ -64,7 +63,7 @@ class Interest:
         self.audience = audience
         self.references = 0
         self.idle_since = 0.0  # monotonic seconds, when references is 0
-        self.subscription: Subscription | None = None
+        self.subscription: Opened | None = None
         self.repair: asyncio.Task[None] | None = None
         self.valid_from = 0
         """Up to here events are missing that the log does not have: clients have to fetch them."""

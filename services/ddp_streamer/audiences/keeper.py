@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from nats.errors import Error as NatsError
 
-from hubbub.bus.connection import Connection
+from hubbub.bus.line import Line
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.event_log import (
     CONTROL,
@@ -71,7 +71,7 @@ class Audiences:
 
     def __init__(
         self,
-        client: Connection,
+        client: Line,
         receiver: Receiver,
         *,
         linger: float = 30.0,
@@ -320,6 +320,8 @@ class Audiences:
             return
         if interest.audience == CONTROL and self._on_live_control(event):
             return
+        if interest.audience != CONTROL:
+            self._continuity.on_epoch(event.epoch)
         try:
             passed = interest.chain.take(event)
         except Lost as error:

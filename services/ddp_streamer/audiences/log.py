@@ -15,7 +15,7 @@ from itertools import count
 import orjson
 from nats.errors import Error as NatsError
 
-from hubbub.bus.connection import Connection
+from hubbub.bus.line import Line
 from hubbub.contracts.event_log import LOG_STREAM, LOG_SUBJECTS, Audience, Header
 from hubbub.errors import Unavailable
 from services.ddp_streamer.audiences.event import Event, logged_event
@@ -72,7 +72,7 @@ class _Asked:
 class LogReader:
     """The event log of this NATS, read-only."""
 
-    def __init__(self, client: Connection, *, timeout: float = 2.0) -> None:
+    def __init__(self, client: Line, *, timeout: float = 2.0) -> None:
         self._client = client
         self._timeout = timeout
         self._inbox = client.new_inbox()

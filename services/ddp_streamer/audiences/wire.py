@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nats.aio.subscription import Subscription
-
-from hubbub.bus.connection import Connection
+from hubbub.bus.line import Line, Opened
 
 
 @dataclass(slots=True)
@@ -31,7 +29,7 @@ class Arrived:
 Handler = Callable[[Arrived], None]
 
 
-async def subscribe(client: Connection, subject: str, handler: Handler) -> Subscription:
+async def subscribe(client: Line, subject: str, handler: Handler) -> Opened:
     """Call `handler` for every message of `subject`, synchronously and in order.
 
     Raises:
