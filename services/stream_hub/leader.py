@@ -264,7 +264,10 @@ class Leader:
                 log.error("log_of_another_database")
                 await self._log.delete()
         term.check()
-        return await self._log.prepare(term.epoch)
+        try:
+            return await self._log.prepare(term.epoch)
+        except LogMissing:  # deleted by somebody at this moment: it is made anew
+            raise LogUnavailable("the log vanished while it was made ready") from None
 
     async def _is_foreign(self, term: Term) -> bool:
         """Whether the log knows a later leader than the database does."""
