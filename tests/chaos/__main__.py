@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.chaos import seeds
 from tests.chaos.checker import ProvesNothing
-from tests.chaos.drill import Result, run
+from tests.chaos.drill import NotRun, Result, run
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.load import FULL, SMALL, Load
 from tests.chaos.report import RESULTS
@@ -42,8 +42,12 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="load and stage of `make test`")
     parser.add_argument("--scale", type=float, default=1.0, help="shortens what lasts a minute")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file to write")
+    parser.add_argument("--add", action="store_true", help="keep the file's results of others")
+    parser.add_argument("--other-tree", type=Path, help="of another version, installed (for F31)")
     chosen = parser.parse_args()
     options = Options(copies=FEW_COPIES) if chosen.small else Options()
+    if chosen.other_tree is not None:
+        options = dataclasses.replace(options, other_tree=chosen.other_tree.resolve())
     load = SMALL if chosen.small else FULL
     if chosen.seconds is not None:
         load = dataclasses.replace(load, before=chosen.seconds, after=chosen.seconds)
@@ -54,21 +58,30 @@ def main() -> int:
     ]
     folder = Path(tempfile.mkdtemp(prefix="hubbub-chaos-"))
     results, failed = asyncio.run(_matrix(runs, options, load, folder, chosen.scale))
-    chosen.results.write_text(
-        json.dumps([dataclasses.asdict(one) for one in results], indent=1) + "\n"
-    )
-    broken = failed or any(one.violations or one.late for one in results)
-    print(f"{len(results)} of {len(runs)} runs; results: {chosen.results}; kept: {folder}")
+    rows = [dataclasses.asdict(one) for one in results]
+    if chosen.add and chosen.results.exists():
+        known = json.loads(chosen.results.read_bytes())
+        rows = [*(one for one in known if one["fault"] not in chosen.fault), *rows]
+    chosen.results.write_text(json.dumps(rows, indent=1) + "\n")
+    judged = [one for one in results if isinstance(one, Result)]
+    broken = failed or any(one.violations or one.late for one in judged)
+    print(f"{len(judged)} of {len(runs)} runs; results: {chosen.results}; kept: {folder}")
     return 1 if broken else 0
 
 
 async def _matrix(
     runs: Sequence[tuple[Fault, int]], options: Options, load: Load, folder: Path, scale: float
-) -> tuple[list[Result], bool]:
+) -> tuple[list[Result | NotRun], bool]:
     """All runs, those on equal stages together; and whether one could not be judged."""
-    results: list[Result] = []
+    results: list[Result | NotRun] = []
     failed = False
-    left = list(runs)
+    left = []
+    for fault, seed in runs:
+        if (reason := fault.unable(options)) is None:
+            left.append((fault, seed))
+        elif not any(one.fault == fault.id for one in results):
+            results.append(NotRun(fault.id, fault.title, reason))
+            print(f"{fault.id:4} not run: {reason}", flush=True)
     while left:
         wanted = left[0][0].options(options)
         together = [one for one in left if one[0].options(options) == wanted]

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.chaos.faults import Fault, Scene
 from tests.chaos.history import Err, Memory, Recorder, read
 from tests.chaos.load import Load
 from tests.chaos.stage import Stage
-from tests.chaos.workload import People, Workload, contents, meetings, milliseconds
+from tests.chaos.workload import People, Workload, contents, meetings, milliseconds, statuses
 
 DRILL = "drill"
 BOUNDS = Bounds()
@@ -62,6 +62,16 @@ class Result:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """A fault that could not be tried here."""
+
+    fault: str
+    title: str
+    not_run: str
+    """Why."""
+
+
 async def run(
     stage: Stage, people: People, fault: Fault, load: Load, seed: int, folder: Path, *, scale: float
 ) -> Result:
@@ -89,6 +99,7 @@ async def run(
             fault=fault.id,
             mark=mark,
             tokens={user.username: user.token for user in users},
+            load=load,
             scale=scale,
         )
         since = milliseconds() - 60_000
@@ -100,9 +111,10 @@ async def run(
             await workload.stop()
             await workload.settle(await contents(stage, rooms))
             await asyncio.sleep(LINGER)
+            await stage.heal()  # presence is told by services that the fault may have left dead
+            seen = await statuses(stage, users, expected="online")
             await workload.end()
-        await stage.heal()
-    stored = await contents(stage, rooms)
+    stored = replace(await contents(stage, rooms), statuses=seen)
     verdict, refusals = await asyncio.to_thread(_judged, history, stored)
     result = _result(fault, seed, verdict, refusals, time.monotonic() - began, folder)
     if result.folder is None:

@@ -33,6 +33,8 @@ class Program:
     command: Sequence[str]
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = ROOT
+    """Where it runs."""
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _frozen: bool = False
@@ -48,7 +50,7 @@ class Program:
                     *(sys.executable, "-I", "-S", str(guard.__file__), str(os.getpid())),
                     *(str(int(signal.SIGKILL)), *self.command),
                 ],
-                cwd=ROOT,
+                cwd=self.folder,
                 env={**kept, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -11,6 +11,7 @@ import itertools
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,12 +126,22 @@ class Reader:
         for place in self.places.values():
             place.subscription = None
             place.changed.clear()
-        url = self._dice.choice(self._urls)
+        for url in self._dice.sample(self._urls, len(self._urls)):
+            with suppress(ConnectionRefusedError):  # a balancer passes over who is not there
+                return await self._over(url)
+        raise Broken
+
+    async def _over(self, url: str) -> None:
         # The number of the streamer tells people where to look.
         self.socket = f"{self.name}/{next(self._sockets)}@{self._urls.index(url) + 1}"
         async with opened(url, self._on_event, self._on_end) as (wire, reading):
             await wire.connect()
-            await wire.call("login", {"resume": self.person.token}, note=self._note_open)
+            try:
+                await wire.call("login", {"resume": self.person.token}, note=self._note_open)
+            except Failed as failure:
+                if failure.code not in TRY_AGAIN:
+                    raise AssertionError(f"a valid token was refused: {failure}") from None
+                raise
             staying = asyncio.create_task(self._stay(wire), name=f"stay-{self.name}")
             try:
                 await asyncio.wait({staying, reading}, return_when=asyncio.FIRST_COMPLETED)

@@ -13,10 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.faults import FAULTS
 from tests.chaos.programs import ROOT
 
 RESULTS = ROOT / ".chaos-results.json"
 PAGE = ROOT / "docs" / "reliability.md"
+NOT_CHOSEN = "nobody asked for it"
 BEGIN, END = "<!-- drill: begin -->", "<!-- drill: end -->"
 
 _COUNTED = (
@@ -27,13 +29,21 @@ Row = Mapping[str, Any]
 
 
 def table(results: Sequence[Row]) -> str:
-    """One line per fault: the longest pause of its runs, and the sums of what was counted."""
+    """One line per fault: the longest pause of its runs, and the sums of what was counted. What
+    was not run has a line that says why."""
     lines = [
         f"| fault | runs | pause (s) | bound (s) | {' | '.join(_COUNTED)} |",
         f"|---|--:|--:|--:|{'--:|' * len(_COUNTED)}",
     ]
-    for fault, runs in groupby(sorted(results, key=_number), key=lambda run: run["fault"]):
+    missing = FAULTS.keys() - {run["fault"] for run in results}
+    gaps = [{"fault": name, "title": FAULTS[name].title, "not_run": NOT_CHOSEN} for name in missing]
+    everything = sorted([*results, *gaps], key=_number)
+    for fault, runs in groupby(everything, key=lambda run: run["fault"]):
         rows = list(runs)
+        if reason := rows[0].get("not_run"):
+            empty = " |" * (len(_COUNTED) + 2)
+            lines.append(f"| {fault} {rows[0]['title']} | not run: {reason} |{empty}")
+            continue
         worst = max(rows, key=lambda run: run["pause"] - run["bound"])
         sums = [sum(run["counts"][name] for run in rows) for name in _COUNTED]
         lines.append(
@@ -52,8 +62,10 @@ def inserted(page: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
-def _number(run: Row) -> int:
-    return int(run["fault"].removeprefix("F"))
+def _number(run: Row) -> tuple[int, str]:
+    """F32b is the second part of the 32nd."""
+    number = "".join(filter(str.isdigit, run["fault"]))
+    return int(number), run["fault"]
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,6 @@ HEALED_WITHIN = 60.0  # seconds
 STREAMER, HUB, GATEWAY = "ddp-streamer", "stream-hub", "gateway"
 PUBLIC_PORTS = {STREAMER: "HUBBUB_STREAMER_PORT", GATEWAY: "HUBBUB_GATEWAY_PORT"}
 LINKED = frozenset({STREAMER, HUB})
-"""Services whose way to NATS leads through the proxy, one line per process and server."""
 
 COPIES_OF_SERVICES: Mapping[str, int] = {
     HUB: 2,
@@ -57,8 +56,15 @@ class Options:
     database: DatabaseOptions = field(default_factory=DatabaseOptions)
     linked_database: bool = False
     """Whether everybody's way to MongoDB leads through the proxy too: `mongo-1` to `mongo-3`."""
+    linked_clients: bool = False
+    """Whether the clients' way to the streamers does: `clients>ddp-streamer-1` and so on."""
+    linked: frozenset[str] = LINKED
+    """Services whose way to NATS leads through the proxy, one line per process and server:
+    `ddp-streamer-1>nats-1` and so on."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Variables for all services."""
+    other_tree: Path | None = None
+    """Where another version is installed, in its own `.venv`."""
 
 
 @dataclass(slots=True)
@@ -70,6 +76,8 @@ class Service:
     program: Program
     ops_port: int
     public_port: int = 0
+    line: int = 0
+    """Port of the line by which clients come to it; 0: they come straight."""
 
     @property
     def name(self) -> str:
@@ -78,7 +86,7 @@ class Service:
     @property
     def web_socket(self) -> str:
         """Where clients connect to it."""
-        return f"ws://{HOST}:{self.public_port}/websocket"
+        return f"ws://{HOST}:{self.line or self.public_port}/websocket"
 
     @property
     def url(self) -> str:
@@ -145,17 +153,32 @@ class Stage:
         services = [service.program for service in self.services]
         return [*self.database.members, *self.broker.members, self.links.program, *services]
 
-    async def leader(self, *, within: float = 30.0) -> Service:
-        """The hub that leads now."""
+    async def leader(self, *, instead_of: Service | None = None, within: float = 30.0) -> Service:
+        """The hub that leads now, and is not `instead_of`."""
 
         async def leads() -> Service | None:
             async with _session() as session:
                 for hub in self.hubs:
-                    if await hub.metric(session, "hubbub_hub_leader"):
+                    if hub is not instead_of and await hub.metric(session, "hubbub_hub_leader"):
                         return hub
             return None
 
         return await eventually(leads, within=within, what="a hub leads")
+
+    async def total(self, services: Sequence[Service], metric: str) -> float:
+        """The sum of a metric of these; who does not answer has none."""
+        async with _session() as session:
+            return sum([await one.metric(session, metric) or 0.0 for one in services])
+
+    async def ready(self, services: Sequence[Service], *, within: float = HEALED_WITHIN) -> None:
+        """Wait until these are ready for work."""
+
+        async def all_ready() -> bool:
+            async with _session() as session:
+                return all([await one.is_ready(session) for one in services])
+
+        names = ", ".join(one.name for one in services)
+        await eventually(all_ready, within=within, what=f"{names} ready")
 
     async def nats_of(self, service: Service) -> Program:
         """The NATS server that a linked service is connected to."""
@@ -245,7 +268,9 @@ class Stage:
             **LAPTOP,
             "HUBBUB_HTTP_FORWARDED_COUNT": "0",
             "HUBBUB_MONGO_URL": self.database.url,
-            "HUBBUB_NATS_URL": self._nats_url(name) if kind in LINKED else self.broker.url,
+            "HUBBUB_NATS_URL": self._nats_url(name)
+            if kind in self.options.linked
+            else self.broker.url,
             "HUBBUB_OPS_HOST": HOST,
             "HUBBUB_OPS_PORT": str(ops_port),
             "HUBBUB_ROOT_URL": f"http://{HOST}",
@@ -263,7 +288,11 @@ class Stage:
         }
         command = [sys.executable, "-m", "hubbub.cli.main", "run", kind]
         program = Program(name, command, self.logs / f"{name}.log", environment)
-        return Service(kind, number, program, ops_port, public_port)
+        line = 0
+        if kind == STREAMER and self.options.linked_clients:
+            line = next(self._free)
+            self._plans.append(LinkPlan(f"clients>{name}", line, public_port))
+        return Service(kind, number, program, ops_port, public_port, line)
 
     def _nats_url(self, name: str) -> str:
         """Addresses of this process's own lines to the NATS servers."""

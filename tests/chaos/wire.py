@@ -149,11 +149,21 @@ class Wire:
 
 @asynccontextmanager
 async def opened(
-    url: str, on_event: Note, on_end: Callable[[str], None]
+    url: str, on_event: Note, on_end: Callable[[str], None], *, agent: str | None = None
 ) -> AsyncIterator[tuple[Wire, asyncio.Task[None]]]:
-    """A socket that is being read; the task ends with the socket."""
+    """A socket that is being read; the task ends with the socket.
+
+    Args:
+        agent: what it calls itself in its first bytes, by which the proxy knows it.
+    """
     async with connect(
-        url, max_size=None, ping_interval=None, proxy=None, open_timeout=HANDSHAKE, close_timeout=1
+        url,
+        max_size=None,
+        ping_interval=None,
+        proxy=None,
+        open_timeout=HANDSHAKE,
+        close_timeout=1,
+        user_agent_header=agent,
     ) as socket:
         wire = Wire(socket, on_event, on_end)
         reading = asyncio.create_task(wire.live(), name="wire")

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from tests.chaos.load import Load
 from tests.chaos.programs import ROOT
 from tests.chaos.stage import GATEWAY, Stage
 from tests.conformance.rest import Rest, User
+from tests.waiting import eventually
 
 ANSWERED_WITHIN = 60.0  # seconds after the end of the talk
 SETTLED_WITHIN = 15.0  # seconds
+STATUSES_WITHIN = 30.0  # seconds after everybody was shown everything
 ORDER_WITHIN = 90.0  # seconds
 _AT_ONCE = 4  # accounts made at the same time; each costs a core for a while
 
@@ -224,6 +226,23 @@ async def contents(stage: Stage, rooms: Sequence[Meeting]) -> Database:
                 members=frozenset([one["u"]["username"] async for one in members]),
             )
     return Database(found)
+
+
+async def statuses(stage: Stage, users: Sequence[User], *, expected: str) -> dict[str, str]:
+    """Username → the status that others see. Waits a while until it is as expected for all; who
+    still has another one then, the checker names."""
+    by_id = {user.id: user.username for user in users}
+    found: dict[str, str] = {}
+
+    async def settled() -> bool:
+        async with stage.database.database() as database:
+            known = database["users"].find({"_id": {"$in": list(by_id)}}, {"status": 1})
+            found.update({by_id[one["_id"]]: one.get("status", "offline") async for one in known})
+        return all(status == expected for status in found.values())
+
+    with suppress(AssertionError):
+        await eventually(settled, within=STATUSES_WITHIN, what=f"all are {expected}")
+    return found
 
 
 def milliseconds() -> int:

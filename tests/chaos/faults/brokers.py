@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
 
+from hubbub.contracts.event_log import LOG_STREAM
 from tests.chaos.faults.table import Scene, fault
 from tests.chaos.programs import Program
 from tests.chaos.stage import Service
@@ -36,13 +39,8 @@ async def log_leader_lost(scene: Scene) -> None:
 
     Bound: an election of JetStream (6 s) and the hub's own patience.
     """
-    leader = await scene.stage.broker.log_leader()
-    scene.broken(f"{leader.name} killed")
-    await leader.kill()
-    await scene.stage.broker.log_leader()
-    leader.start()
-    await scene.stage.broker.settled()
-    scene.healed()
+    await log_leader_killed(scene)
+    await scene.apart()
 
     leader = await scene.stage.broker.log_leader()
     scene.broken(f"{leader.name} frozen")
@@ -51,10 +49,22 @@ async def log_leader_lost(scene: Scene) -> None:
     leader.thaw()
     await scene.stage.broker.settled()
     scene.healed()
+    await scene.apart()
 
     leader = await scene.stage.broker.log_leader()
     scene.broken(f"{leader.name} terminated")
     await leader.terminate()
+    leader.start()
+    await scene.stage.broker.settled()
+    scene.healed()
+
+
+async def log_leader_killed(scene: Scene) -> None:
+    """The first way, which another fault uses too."""
+    leader = await scene.stage.broker.log_leader()
+    scene.broken(f"{leader.name} killed")
+    await leader.kill()
+    await scene.stage.broker.log_leader()
     leader.start()
     await scene.stage.broker.settled()
     scene.healed()
@@ -110,3 +120,58 @@ async def _away_from_leader(scene: Scene, streamer: Service) -> Program:
         await asyncio.sleep(1.0)  # what the move cost is no cost of the fault
         await links.clear()
     return await scene.stage.nats_of(streamer)
+
+
+@fault("F17", "streams set back to an older copy, wiped", bound=15.0)
+async def streams_replaced(scene: Scene) -> None:
+    """The disks of NATS are replaced: by a copy of what they held some seconds ago, and by empty
+    ones. The hub notices that this is not the log it wrote; clients load anew.
+
+    Bound: as for the restart of all servers.
+    """
+    broker = scene.stage.broker
+    await _all_servers(scene, kill=False)
+    stores = [broker.store(one) for one in broker.members]
+    for store in stores:
+        await asyncio.to_thread(shutil.copytree, store, _older(store))
+    for server in broker.members:
+        server.start()
+    await scene.stage.healthy()
+    await scene.apart()
+
+    def restored(store: Path) -> None:
+        shutil.rmtree(store)
+        _older(store).rename(store)
+
+    for what, replaced in (("an older copy", restored), ("empty disks", shutil.rmtree)):
+        scene.broken(what)
+        await _all_servers(scene, kill=True)
+        for store in stores:
+            await asyncio.to_thread(replaced, store)
+        for server in broker.members:
+            server.start()
+        scene.healed()
+        await scene.stage.healthy()
+        await scene.apart()
+
+
+def _older(store: Path) -> Path:
+    return store.with_suffix(".older")
+
+
+async def _all_servers(scene: Scene, *, kill: bool) -> None:
+    servers = scene.stage.broker.members
+    await asyncio.gather(*(one.kill() if kill else one.terminate() for one in servers))
+
+
+@fault("F18", "event log deleted", bound=15.0)
+async def log_deleted(scene: Scene) -> None:
+    """An administrator deletes the stream of events. The hub makes a new one, and what was not
+    told before is told there; clients load anew.
+
+    Bound: 2 s until a publish is given up, a look at the log, and the making of another one.
+    """
+    scene.broken()
+    async with scene.stage.broker.client() as client:
+        assert await client.jetstream().delete_stream(LOG_STREAM), "it was not deleted"
+    scene.healed()

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 
 from tests.chaos.faults.table import Scene, fault
 
+_FAR = 100_000_000_000_000_000  # milliseconds since 1970: some three million years
+_LARGE = 15_000_000  # bytes; a document may have 16 MiB
 _IN_FLIGHT = 1.5  # seconds in which writes wait for a majority that does not answer
 
 
@@ -89,3 +97,32 @@ async def no_primary(scene: Scene) -> None:
         victim.start()
     await scene.stage.database.primary(within=60.0)
     scene.healed()
+
+
+@fault("F30", "poison documents", bound=5.0)
+async def poison(scene: Scene) -> None:
+    """A foreign tool writes messages that no service would: with a date in the year three
+    million, with broken letters, and one so large that the change of it is larger than MongoDB
+    can tell. They are clamped, or passed over and said; the hub lives and goes on.
+
+    Bound: three tries at the change that cannot be read.
+    """
+    room = f"{scene.mark}poison"
+    now = datetime.now(UTC)
+    usual = {"rid": room, "ts": now, "_updatedAt": now, "u": {"_id": "poison"}}
+    broken_letters = bson.encode({"_id": f"{room}-2", **usual, "msg": "AAAA"})
+    async with scene.stage.database.database() as database:
+        messages = database["rocketchat_message"]
+        raw = database.get_collection(
+            "rocketchat_message", codec_options=CodecOptions(document_class=RawBSONDocument)
+        )
+        scene.broken()
+        far = DatetimeMS(_FAR)
+        await messages.insert_one({"_id": f"{room}-1", **usual, "msg": "far", "ts": far})
+        await raw.insert_one(RawBSONDocument(broken_letters.replace(b"AAAA", b"\xff\xfe\xc3\x28")))
+        large = {"_id": f"{room}-3", **usual, "msg": "large", "ballast": "a" * _LARGE}
+        await messages.insert_one(large)
+        await messages.update_one({"_id": large["_id"]}, {"$set": {"ballast": "b" * _LARGE}})
+        scene.healed()
+        await scene.apart()
+        await messages.delete_many({"rid": room})

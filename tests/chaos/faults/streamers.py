@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+from dataclasses import replace
+
 from tests.chaos.faults.table import Scene, fault
+from tests.chaos.stage import STREAMER, Options, Service
 
 
 @fault("F1", "streamer kill -9", bound=5.0, small=True)
@@ -32,3 +36,45 @@ async def streamer_frozen(scene: Scene) -> None:
     await scene.lasts(20.0)
     victim.program.thaw()
     scene.healed()
+
+
+def _one_more(options: Options) -> Options:
+    """A stage with one streamer more."""
+    return replace(options, copies={**options.copies, STREAMER: options.copies[STREAMER] + 1})
+
+
+@fault("F3", "streamers restarted in turn, scaled to 1 and up", bound=5.0, options=_one_more)
+async def streamers_replaced(scene: Scene) -> None:
+    """All streamers but a last one are asked to end and started again, one after the other, as
+    in an upgrade. Then all but one go at once, and all come, one more than there were. Each says
+    goodbye to its clients, who find another one.
+
+    Bound: the clients' own delay until they reconnect (3 s here at most) and 2 s.
+    """
+    *streamers, spare = scene.stage.streamers
+    await spare.program.terminate()
+    await scene.apart()
+    scene.broken("one after the other")
+    for streamer in streamers:
+        await _restart(scene, streamer)
+    scene.healed()
+    await scene.apart()
+
+    scene.broken("all but one")
+    # Whoever came last has no clients yet: this is the one that they all have to find.
+    *others, last = streamers
+    for streamer in others:
+        streamer.program.signal(signal.SIGTERM)
+    for streamer in others:
+        await streamer.program.gone()
+    await scene.lasts(2.0)
+    for streamer in [*others, spare]:
+        streamer.program.start()
+    await scene.stage.ready([*others, last, spare])
+    scene.healed()
+
+
+async def _restart(scene: Scene, streamer: Service) -> None:
+    await streamer.program.terminate()
+    streamer.program.start()
+    await scene.stage.ready([streamer])

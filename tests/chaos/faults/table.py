@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
+from tests.chaos.checker import Bounds
 from tests.chaos.history import Fault as Broken
 from tests.chaos.history import Healed, Recorder
-from tests.chaos.load import Load
+from tests.chaos.load import FULL, Load
 from tests.chaos.stage import Options, Stage
 from tests.chaos.workload import Meeting
 
 DRILL = "drill"
+APART = Bounds().quiet + 1.0
+"""Seconds between two steps of a fault, so that what is waited for belongs to one of them."""
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class Scene:
     """Begins the ids of all messages of this run."""
     tokens: dict[str, str]
     """Username → token, for a fault that says something itself."""
+    load: Load = FULL
     scale: float = 1.0
     """Shortens what a fault does for long, where its length proves nothing more."""
 
@@ -44,8 +48,12 @@ class Scene:
         """Let time pass while something is broken."""
         await asyncio.sleep(seconds)
 
+    async def apart(self) -> None:
+        """Let what the last step cost come to its end before the next one begins."""
+        await asyncio.sleep(APART)
 
-Inject = Callable[[Scene], Awaitable[None]]
+
+Inject = Callable[[Scene], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,8 @@ class Fault:
     """The stage it needs; faults with equal ones share a stage."""
     load: Callable[[Load], Load] = lambda load: load
     """The load it needs."""
+    unable: Callable[[Options], str | None] = lambda options: None
+    """Why it cannot be tried on this machine, or with these options; None: it can."""
 
 
 FAULTS: dict[str, Fault] = {}
@@ -79,6 +89,7 @@ def fault(
     small: bool = False,
     options: Callable[[Options], Options] = lambda options: options,
     load: Callable[[Load], Load] = lambda load: load,
+    unable: Callable[[Options], str | None] = lambda options: None,
 ) -> Callable[[Inject], Inject]:
     """Enter a function in the table.
 
@@ -89,7 +100,7 @@ def fault(
     def enter(inject: Inject) -> Inject:
         if id in FAULTS:
             raise ValueError(f"there are two faults {id}")
-        FAULTS[id] = Fault(id, title, bound, inject, after_heal, small, options, load)
+        FAULTS[id] = Fault(id, title, bound, inject, after_heal, small, options, load, unable)
         return inject
 
     return enter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.chaos.faults import FAULTS
 from tests.chaos.report import BEGIN, END, inserted, table
 
 COUNTS = dict.fromkeys(
@@ -21,8 +22,18 @@ def run(fault: str, pause: float, bound: float) -> dict[str, object]:
 
 def test_a_fault_is_one_line_with_its_worst_pause_and_all_that_was_counted() -> None:
     lines = table([run("F10", 1.0, 15.0), run("F2", 4.0, 5.0), run("F2", 4.5, 9.0)]).splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["F2 t", "F10 t"]
-    assert lines[2].startswith("| F2 t | 2 | 4.0 | 5.0 | 2,000 |")
+    told = [line for line in lines[2:] if "not run" not in line]
+    assert [line.split("|")[1].strip() for line in told] == ["F2 t", "F10 t"]
+    assert told[0].startswith("| F2 t | 2 | 4.0 | 5.0 | 2,000 |")
+
+
+def test_what_was_not_run_says_so_and_why() -> None:
+    text = table([run("F2", 4.0, 5.0), {"fault": "F1", "title": "t", "not_run": "no disk"}])
+    lines = text.splitlines()
+    assert lines[2].startswith("| F1 t | not run: no disk |")
+    assert {line.count("|") for line in lines} == {lines[0].count("|")}
+    assert all(any(line.startswith(f"| {name} ") for line in lines) for name in FAULTS)
+    assert [line.split()[1] for line in lines if "F32" in line] == ["F32a", "F32b", "F32c", "F32d"]
 
 
 def test_the_table_replaces_what_stands_between_the_marks() -> None:
