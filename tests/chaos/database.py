@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ Document = dict[str, Any]
 NAME = "chaos"
 HOST = "127.0.0.1"
 START = 60.0  # seconds
+_DISK = 30.0  # seconds
 _ASK = 2000  # milliseconds
 _PRIMARY, _SECONDARY = 1, 2
 
@@ -37,6 +39,9 @@ class DatabaseOptions:
     """Milliseconds."""
     sync_delay: int = 60
     """Seconds between two checkpoints on disk; the oplog is shortened with them."""
+    small_disk: int = 0
+    """Megabytes of a disk of its own that `mongo-1` keeps its data on; 0: it has none. Only root
+    may make one."""
 
 
 class ReplicaSet:
@@ -58,6 +63,7 @@ class ReplicaSet:
         """
         self._options = options
         self._folder = folder
+        self._mounted = False
         self.ports = [next(free) for _ in range(3)]
         known = self.ports if through is None else [next(through) for _ in range(3)]
         self._addresses = [f"{HOST}:{port}" for port in known]
@@ -70,8 +76,31 @@ class ReplicaSet:
     def start(self) -> None:
         """Start all members; `settle` makes them a set."""
         for number, member in enumerate(self.members, start=1):
-            self._data(number).mkdir(parents=True, exist_ok=True)
+            self.data(number).mkdir(parents=True, exist_ok=True)
+            if number == 1 and self._options.small_disk:
+                size = f"size={self._options.small_disk}m"
+                disk = ["mount", "-t", "tmpfs", "-o", size, "hubbub-drill", str(self.data(1))]
+                subprocess.run(disk, check=True, timeout=_DISK)
+                self._mounted = True
             member.start()
+
+    def end(self) -> None:
+        """Give the small disk back; the members have ended."""
+        if self._mounted:
+            subprocess.run(["umount", str(self.data(1))], check=True, timeout=_DISK)
+            self._mounted = False
+
+    async def step_up(self, number: int) -> None:
+        """Make a member the primary. It may have to ask for it more than once."""
+
+        async def elected() -> bool:
+            with suppress(PyMongoError):
+                async with self._direct(self.ports[number - 1]) as client:
+                    await client.admin.command("replSetStepUp")
+            return await self._primary() is self.members[number - 1]
+
+        what = f"{self.members[number - 1].name} is primary"
+        await eventually(elected, within=START, what=what)
 
     async def found(self) -> None:
         """Make them a set, once; return when there is a primary and two secondaries."""
@@ -158,7 +187,8 @@ class ReplicaSet:
             url, serverSelectionTimeoutMS=_ASK, connectTimeoutMS=_ASK, socketTimeoutMS=_ASK * 5
         )
 
-    def _data(self, number: int) -> Path:
+    def data(self, number: int) -> Path:
+        """The folder of a member's data."""
         return self._folder / f"mongo-{number}"
 
     def _command(self, number: int, port: int) -> list[str]:
@@ -167,7 +197,7 @@ class ReplicaSet:
             "--replSet", NAME,
             "--bind_ip", HOST,
             "--port", str(port),
-            "--dbpath", str(self._data(number)),
+            "--dbpath", str(self.data(number)),
             "--nounixsocket",
             "--wiredTigerCacheSizeGB", str(self._options.cache_gigabytes),
             "--oplogSize", str(self._options.oplog_megabytes),

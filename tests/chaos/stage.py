@@ -214,6 +214,7 @@ class Stage:
         """End whatever still runs, at once."""
         for program in self.programs:
             program.end()
+        self.database.end()
 
     async def heal(self) -> None:
         """Undo every fault: thaw, start again, clear the lines; return when all is well."""

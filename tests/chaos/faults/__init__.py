@@ -10,6 +10,7 @@ from tests.chaos.faults import (
     rooms,
     services,
     streamers,
+    versions,
 )
 from tests.chaos.faults.table import FAULTS, Fault, Scene
 
@@ -26,4 +27,5 @@ __all__ = [
     "rooms",
     "services",
     "streamers",
+    "versions",
 ]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import bson
 from bson.codec_options import CodecOptions
@@ -11,7 +15,10 @@ from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 
 from tests.chaos.faults.table import Scene, fault
+from tests.chaos.stage import Options
 
+_DISK = 400  # megabytes: a journal, some messages, and room for what others do
+_NOTICED = 60.0  # seconds
 _FAR = 100_000_000_000_000_000  # milliseconds since 1970: some three million years
 _LARGE = 15_000_000  # bytes; a document may have 16 MiB
 _IN_FLIGHT = 1.5  # seconds in which writes wait for a majority that does not answer
@@ -99,6 +106,48 @@ async def no_primary(scene: Scene) -> None:
     scene.healed()
 
 
+def _small_disk(options: Options) -> Options:
+    # What is written shows at the next checkpoint; until then the journal has room.
+    return replace(options, database=replace(options.database, small_disk=_DISK, sync_delay=2))
+
+
+def _not_root(options: Options) -> str | None:
+    return None if os.geteuid() == 0 else "only root may make a disk that is small"
+
+
+@fault("F27", "disk of the primary full", bound=30.0, options=_small_disk, unable=_not_root)
+async def disk_full(scene: Scene) -> None:
+    """The disk of the primary takes nothing any more. It ends itself, and another one is elected;
+    then there is room again, and it comes back.
+
+    Bound: 30 s, until the database has noticed.
+    """
+    database = scene.stage.database
+    primary = database.members[0]
+    await database.step_up(1)
+    await scene.apart()
+    ballast = database.data(1) / "ballast"
+    scene.broken(primary.name)
+    try:
+        await asyncio.to_thread(_fill, ballast)
+        await primary.gone(within=_NOTICED)
+    finally:
+        ballast.unlink()
+    await database.primary()
+    primary.start()
+    scene.healed()
+    await scene.stage.healthy()
+
+
+def _fill(file: Path) -> None:
+    """Write until the disk is full."""
+    with file.open("wb", buffering=0) as ballast:
+        for piece in (1024 * 1024, 4096):
+            with suppress(OSError):
+                while ballast.write(bytes(piece)) == piece:
+                    pass
+
+
 @fault("F30", "poison documents", bound=5.0)
 async def poison(scene: Scene) -> None:
     """A foreign tool writes messages that no service would: with a date in the year three
@@ -110,7 +159,7 @@ async def poison(scene: Scene) -> None:
     room = f"{scene.mark}poison"
     now = datetime.now(UTC)
     usual = {"rid": room, "ts": now, "_updatedAt": now, "u": {"_id": "poison"}}
-    broken_letters = bson.encode({"_id": f"{room}-2", **usual, "msg": "AAAA"})
+    broken_letters = bson.encode({"_id": f"{room}-2", **usual, "msg": "broken", "alias": "AAAA"})
     async with scene.stage.database.database() as database:
         messages = database["rocketchat_message"]
         raw = database.get_collection(

@@ -18,7 +18,10 @@ def _linked_messaging(options: Options) -> Options:
     return replace(options, linked=LINKED | {"messaging"})
 
 
-@fault("F21", "messaging killed between commit and answer", bound=5.0, options=_linked_messaging)
+@fault(
+    "F21", "messaging killed between commit and answer", bound=5.0, after_heal=True,
+    options=_linked_messaging,
+)  # fmt: skip
 async def killed_before_the_answer(scene: Scene) -> None:
     """Nothing that messaging says reaches NATS any more: it stores messages, and nobody is told.
     Then all its copies die at once. Clients hear that the outcome is not known, and repeat; each
