@@ -34,13 +34,14 @@ async def primary_and_streamer(scene: Scene) -> None:
     await _both(scene, databases.primary_steps_down, streamers.streamer_killed)
 
 
-@fault(
-    "F32c", "NATS server killed, streamers replaced (F14 + F3)", bound=_sum("F14", "F3"),
-    options=FAULTS["F3"].options,
-)  # fmt: skip
+@fault("F32c", "NATS server killed, streamers restarted (F14 + F3)", bound=_sum("F14", "F3"))
 async def server_and_streamers(scene: Scene) -> None:
-    """Streamers begin and end while a server of NATS is away."""
-    await _both(scene, brokers.server_of_a_streamer_killed, streamers.streamers_replaced)
+    """Streamers end and begin while a server of NATS is away."""
+
+    async def restarted(scene: Scene) -> None:
+        await streamers.restarted_in_turn(scene, scene.stage.streamers)
+
+    await _both(scene, brokers.server_of_a_streamer_killed, restarted)
 
 
 @fault("F32d", "primary killed, hub leader killed (F9 + F4)", bound=_sum("F9", "F4"))

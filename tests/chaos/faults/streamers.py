@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.chaos.faults.table import Scene, fault
@@ -54,10 +55,7 @@ async def streamers_replaced(scene: Scene) -> None:
     *streamers, spare = scene.stage.streamers
     await spare.program.terminate()
     await scene.apart()
-    scene.broken("one after the other")
-    for streamer in streamers:
-        await _restart(scene, streamer)
-    scene.healed()
+    await restarted_in_turn(scene, streamers)
     await scene.apart()
 
     scene.broken("all but one")
@@ -74,7 +72,11 @@ async def streamers_replaced(scene: Scene) -> None:
     scene.healed()
 
 
-async def _restart(scene: Scene, streamer: Service) -> None:
-    await streamer.program.terminate()
-    streamer.program.start()
-    await scene.stage.ready([streamer])
+async def restarted_in_turn(scene: Scene, streamers: Sequence[Service]) -> None:
+    """Each is asked to end, and started again, before the next one is."""
+    scene.broken("one after the other")
+    for streamer in streamers:
+        await streamer.program.terminate()
+        streamer.program.start()
+        await scene.stage.ready([streamer])
+    scene.healed()

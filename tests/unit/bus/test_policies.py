@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hubbub.bus.breaker import LEAST_REQUESTS, PAUSE, WINDOW, Breaker, CircuitState
+from hubbub.bus.breaker import LEAST_REQUESTS, NOBODY_PAUSE, PAUSE, WINDOW, Breaker, CircuitState
 from hubbub.bus.bulkhead import Bulkhead, Overflow
 from hubbub.bus.deadline import HOP, call_deadline, work_deadline
 from hubbub.bus.retry import RetryBudget, SilenceBudget, pause_before
@@ -114,6 +114,27 @@ class TestBreaker:
             clock.advance(WINDOW / (LEAST_REQUESTS + 5))
 
         assert breaker.state is CircuitState.OPEN
+
+    def test_who_is_not_there_is_looked_for_every_second(
+        self, breaker: Breaker, clock: FakeClock
+    ) -> None:
+        """As long as the broker says so; a callee that is there and fails has its ten seconds."""
+        for _ in range(LEAST_REQUESTS):
+            breaker.failed(nobody=True)
+        assert not breaker.admit()
+        for _ in range(3):
+            clock.advance(NOBODY_PAUSE)
+            assert breaker.admit()
+            assert not breaker.admit()
+            breaker.failed(nobody=True)
+        clock.advance(NOBODY_PAUSE)
+        assert breaker.admit()
+        breaker.failed()
+
+        clock.advance(NOBODY_PAUSE)
+        assert not breaker.admit()
+        clock.advance(PAUSE - NOBODY_PAUSE)
+        assert breaker.admit()
 
     def test_one_probe_after_ten_seconds(self, breaker: Breaker, clock: FakeClock) -> None:
         """Not before, and not two at once."""

@@ -2,7 +2,9 @@
 
 One per action and process. Closed: calls pass and are counted. Half of at least 20 requests
 within a minute failed: open, calls are refused at once. After ten seconds one call may try
-(half-open); its success closes the circuit, its failure opens it for ten more seconds.
+(half-open); its success closes the circuit, its failure opens it for ten more seconds. Where the
+broker itself says that nobody serves the action, one second is enough: to ask costs nobody
+anything, and whoever comes back is found at once.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ SLICE = 5.0  # seconds; the window moves in steps of this size
 LEAST_REQUESTS = 20
 FAILURE_RATIO = 0.5
 PAUSE = 10.0  # seconds until an open circuit lets a probe through
+NOBODY_PAUSE = 1.0  # the same, where the last failure was that nobody serves the action
 
 
 class CircuitState(IntEnum):
@@ -35,6 +38,7 @@ class Breaker:
         "_all_requests",
         "_monotonic",
         "_opened_at",
+        "_pause",
         "_probing",
         "_slices",
         "state",
@@ -47,6 +51,7 @@ class Breaker:
         self._all_requests = 0.0
         self._all_failures = 0.0
         self._opened_at = 0.0
+        self._pause = PAUSE
         self._probing = False
         self.state = CircuitState.CLOSED
 
@@ -54,7 +59,7 @@ class Breaker:
         """Whether a call may be made now."""
         if self.state is CircuitState.CLOSED:
             return True
-        if self.state is CircuitState.OPEN and self._monotonic() - self._opened_at >= PAUSE:
+        if self.state is CircuitState.OPEN and self._monotonic() - self._opened_at >= self._pause:
             self.state = CircuitState.HALF_OPEN
             self._probing = False
         if self.state is CircuitState.HALF_OPEN and not self._probing:
@@ -70,10 +75,11 @@ class Breaker:
         elif self.state is CircuitState.HALF_OPEN:
             self._close()
 
-    def failed(self) -> None:
-        """The callee did not answer, was unavailable, or has a defect."""
+    def failed(self, *, nobody: bool = False) -> None:
+        """The callee did not answer, was unavailable, or has a defect; or there is `nobody` to be
+        called."""
         if self.state is CircuitState.HALF_OPEN:
-            self._open()
+            self._open(nobody)
         elif self.state is CircuitState.CLOSED:
             current = self._slice()
             current[1] += 1
@@ -84,7 +90,7 @@ class Breaker:
                 self._all_requests >= LEAST_REQUESTS
                 and self._all_failures >= FAILURE_RATIO * self._all_requests
             ):
-                self._open()
+                self._open(nobody)
 
     def abandoned(self) -> None:
         """The call ended without telling anything about the callee, for example cancelled."""
@@ -102,7 +108,8 @@ class Breaker:
         slices.append([now + SLICE, 0.0, 0.0])
         return slices[-1]
 
-    def _open(self) -> None:
+    def _open(self, nobody: bool) -> None:
+        self._pause = NOBODY_PAUSE if nobody else PAUSE
         self.state = CircuitState.OPEN
         self._opened_at = self._monotonic()
         self._probing = False

@@ -145,7 +145,7 @@ class Remote:
                 now = self._monotonic()
                 if now + pause >= min(deadline, started + retry.NOBODY_WINDOW):
                     settled = True
-                    self._breaker.failed()
+                    self._breaker.failed(nobody=True)
                     raise NobodyAnswers(f"{self._service}: nobody answers") from None
             except ConnectionLost:
                 # Says nothing of the callee.
