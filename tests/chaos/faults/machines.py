@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from websockets.exceptions import InvalidHandshake, InvalidMessage
@@ -34,7 +35,14 @@ def _no_compiler(options: Options) -> str | None:
     return None if shutil.which("cc") else "no C compiler here to build the wrong clock with"
 
 
-@fault("F26a", "clock of a messaging pod 5 min ahead", bound=5.0, unable=_no_compiler)
+def _two_copies(options: Options) -> Options:
+    return replace(options, copies={**options.copies, "messaging": 2})
+
+
+@fault(
+    "F26a", "clock of a messaging pod 5 min ahead", bound=5.0, options=_two_copies,
+    unable=_no_compiler,
+)  # fmt: skip
 async def clock_ahead(scene: Scene) -> None:
     """A copy of messaging has a clock that is five minutes ahead. Dates come from the database,
     so order and dates of messages are as ever.
