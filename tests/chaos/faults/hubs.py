@@ -123,8 +123,12 @@ async def history_lost(scene: Scene) -> None:
         hub.program.start()
     await scene.stage.leader()
     scene.healed()
-    lost = 'hubbub_hub_resumes_total{outcome="lost"}'
-    assert await scene.stage.total(scene.stage.hubs, lost) == 1, "nobody found the history lost"
+
+    async def found_lost() -> bool:
+        lost = 'hubbub_hub_resumes_total{outcome="lost"}'
+        return await scene.stage.total(scene.stage.hubs, lost) == 1
+
+    await eventually(found_lost, within=20.0, what="a hub finds the history lost, once")
 
 
 async def _oplog_end(client: AsyncMongoClient[Document], which: int) -> Timestamp:
