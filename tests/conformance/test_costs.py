@@ -34,6 +34,7 @@ Operation = Callable[[int], Awaitable[object]]
 
 RARELY = 0.3  # per operation; caches that are filled anew, and what happens beside the test
 _EACH_TIME = 0.9  # per operation; what is less is done for several at once
+_GATHERED = "→ presence."  # told for many sockets at once; how many depends on the machine's speed
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ async def test_what_operations_cost(stage: Stage) -> None:
     assert send.commanded(r"messaging (find|aggregate|findAndModify)$") <= 3 + RARELY
     assert send.commanded(r"^(account|authorization|ddp-streamer|gateway) ") < RARELY
     for name in ("edit a message", "react to a message", "mark a room as read"):
-        assert costs[name].called(r"^ddp-streamer → messaging\.") == 1, name
+        assert 1 <= costs[name].called(r"^ddp-streamer → messaging\.") < 1 + RARELY, name
         assert costs[name].commanded(r"^(account|authorization) ") < RARELY, name
     for name in ("load the history of a room", "list the own memberships"):
         assert costs[name].called(r"^ddp-streamer → ") < 1 + RARELY, name
@@ -212,5 +213,9 @@ def _table(costs: dict[str, Cost]) -> str:
 
 def _listed(counts: dict[str, float]) -> str:
     """What is done each time."""
-    each_time = {name: round(count) for name, count in counts.items() if count > _EACH_TIME}
+    each_time = {
+        name: round(count)
+        for name, count in counts.items()
+        if count > _EACH_TIME and _GATHERED not in name
+    }
     return "<br>".join(f"{count} {name}" for name, count in each_time.items()) or "none"
