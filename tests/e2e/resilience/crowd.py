@@ -113,7 +113,7 @@ async def gathered(users: Sequence[User], balancer: Balancer) -> AsyncIterator[C
     tasks = [asyncio.create_task(balancer.run(), name="balancer")]
     tasks += [asyncio.create_task(member.live(limit), name="member") for member in crowd.members]
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not all(member.line for member in crowd.members):
                 for task in tasks:
                     if task.done():

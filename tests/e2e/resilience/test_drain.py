@@ -126,7 +126,7 @@ async def test_a_streamer_leaves_and_nobody_is_worse_for_it(
             await late.wait_closed()
             assert late.close_code == SERVICE_RESTART
             assert await leaving.ended(20) == 0
-            await eventually(lambda: len(crowd.on(staying)) == len(everybody), within=10)
+            await eventually(lambda: len(crowd.on(staying)) == len(everybody), within=30)
             moments = [moment for moment, _ in crowd.closes]
             assert {code for _, code in crowd.closes} == {SERVICE_RESTART}
             assert crowd.refused == []
@@ -175,7 +175,7 @@ async def test_who_insists_waits_three_seconds(running: Running, users: list[Use
             leaving.process.send_signal(signal.SIGTERM)
             assert await leaving.ended(20) == 0
             assert time.monotonic() - asked < 20
-            await eventually(lambda: len(crowd.on(staying)) == len(crowd.members), within=10)
+            await eventually(lambda: len(crowd.on(staying)) == len(crowd.members), within=30)
             assert {code for _, code in crowd.closes} == {SERVICE_RESTART}
             assert crowd.refused == []
         assert _said(running, leaving, "drained")["forced"] == 0
@@ -217,7 +217,7 @@ async def test_an_operator_rebalances_and_drains(running: Running, users: list[U
                 balancer._streamers[:] = [staying]
                 report = await eventually(
                     lambda: _with(operator.heard.get(instance), connections=count),
-                    within=2 * REPORT_INTERVAL,
+                    within=6 * REPORT_INTERVAL,
                 )
                 assert (report.pod, report.draining) == (socket.gethostname(), False)
                 assert report.connection_limit == 10_000
