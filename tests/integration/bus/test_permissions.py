@@ -18,7 +18,10 @@ from hubbub.bus.broker import make_keys
 from hubbub.bus.connection import Connection
 from hubbub.bus.keys import key_file
 from hubbub.bus.permissions import CLI, COMPONENTS, Rights, all_rights, app_rights
+from hubbub.contracts.documents import Document
 from hubbub.contracts.events import Audited
+from hubbub.contracts.push import Device, Push
+from hubbub.ids import UserId
 from hubbub.local import servers
 from tests.waiting import eventually
 
@@ -338,6 +341,47 @@ async def test_services_call_each_other(site: Site) -> None:
         ("error", "publish", "hubbub.v1.append.1.room.general"),
         ("error", "publish", "hubbub.v1.append.1.room.general"),
     ]
+
+
+class SlowPush(Push):
+    """Answers later than its callers are silent about."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def tokens_of(self, user_id: UserId) -> list[Document]:
+        self.asked += 1
+        await asyncio.sleep(2.5)
+        return [{"of": user_id}]
+
+    async def register_token(
+        self, user_id: UserId, device: Device, hashed_token: str | None = None
+    ) -> Document:
+        raise NotImplementedError
+
+    async def remove_token(self, user_id: UserId, value: str) -> bool:
+        raise NotImplementedError
+
+    async def forget_user(self, user_id: UserId) -> None:
+        raise NotImplementedError
+
+
+async def test_a_request_that_is_sent_again_is_answered(site: Site) -> None:
+    """To the only instance there is, by the same connection: the server allows both answers."""
+    slow = SlowPush()
+    asking, answering = site.bus("gateway"), site.bus("push")
+    try:
+        await asking.connect()
+        await answering.connect()
+        await answering.serve(slow)
+
+        assert await asking.proxy(Push).tokens_of("u1") == [{"of": "u1"}]
+        assert slow.asked == 2
+        await eventually(lambda: asking.metrics.nats.second() == 1, within=20)
+        assert answering.metrics.violations == {"publish": 0, "subscribe": 0}
+    finally:
+        await asking.close()
+        await answering.close()
 
 
 async def test_a_new_key_is_used_at_the_next_connect(tmp_path: Path) -> None:

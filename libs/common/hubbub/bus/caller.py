@@ -16,7 +16,14 @@ from hubbub.bus.context import CallContext, current_call
 from hubbub.bus.deadline import call_deadline, readers_of
 from hubbub.bus.faults import too_deep
 from hubbub.bus.metrics import ClientOutcome, ClientTally
-from hubbub.bus.replies import ConnectionLost, NoResponders, NotSent, ReplyTable, Waiting
+from hubbub.bus.replies import (
+    ConnectionLost,
+    NoResponders,
+    NotSent,
+    ReplyTable,
+    Waiting,
+    repeated,
+)
 from hubbub.bus.tracing import client_span
 from hubbub.bus.wire import Body, Wire
 from hubbub.clock import Clock
@@ -242,9 +249,10 @@ class Remote:
         waiting.sent += 1
         self._tally.retries += 1
         try:
-            calls.wire.request(
-                self._subject, waiting.token, body, deadline_ms, attempt + 1, context
-            )
+            # An address of its own: of an answer to one that a connection was asked for twice,
+            # the server says that it was not allowed.
+            token = repeated(waiting)
+            calls.wire.request(self._subject, token, body, deadline_ms, attempt + 1, context)
         except Unavailable:  # the buffer is full; the first send may still be answered
             return now + _NOBODY_AGAIN
         return now + max(_NOBODY_AGAIN, self._policy.timeout * _PATIENCE)

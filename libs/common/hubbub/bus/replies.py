@@ -49,6 +49,11 @@ class Waiting:
         self.sent = 1
 
 
+def repeated(waiting: Waiting) -> bytes:
+    """The token of one more send of the same request."""
+    return b"%b-%d" % (waiting.token, waiting.sent)
+
+
 class ReplyTable:
     """Matches answers with the calls that wait for them.
 
@@ -91,7 +96,8 @@ class ReplyTable:
         return waiting
 
     def answer(self, token: bytes, body: bytes | Plain) -> None:
-        """An answer arrived."""
+        """An answer arrived, to whichever of the sends."""
+        token = token.partition(b"-")[0]
         waiting = self._waiting.pop(token, None)
         if waiting is None:
             if token in self._given_up:
@@ -107,7 +113,7 @@ class ReplyTable:
         Said of a repeated send it ends nothing: the first one may still be answered by an
         instance that left its group and finishes its work.
         """
-        waiting = self._waiting.get(token)
+        waiting = self._waiting.get(token.partition(b"-")[0])
         if waiting is not None and waiting.sent == 1:
             self._fail(waiting, NoResponders())
 
