@@ -41,6 +41,7 @@ class LastLogins:
         self._clock = clock or SystemClock()
         self._unwritten: dict[UserId, datetime] = {}
         self._some = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     def note(self, user_id: UserId, now: datetime) -> None:
         """The user signed in."""
@@ -58,11 +59,17 @@ class LastLogins:
                 await self.flush()
             except HubbubError as error:
                 log.warning("last_logins_not_written", reason=type(error).__name__)
+                if self._unwritten:
+                    self._some.set()
             heed_cancellation()
 
     async def flush(self) -> None:
-        """Write what is not written yet. Raises: Unavailable: what was at hand is forgotten; the
-        next login of these users says it again."""
-        while self._unwritten:
-            users = list(self._unwritten)[:_BATCH]
-            await self._store.note_logins({user: self._unwritten.pop(user) for user in users})
+        """Write what is not written yet, and wait for what is being written.
+
+        Raises: Unavailable: what was at hand is forgotten; the next login of these users says it
+        again.
+        """
+        async with self._writing:
+            while self._unwritten:
+                users = list(self._unwritten)[:_BATCH]
+                await self._store.note_logins({user: self._unwritten.pop(user) for user in users})

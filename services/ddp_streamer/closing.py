@@ -64,11 +64,13 @@ class ResyncCloser:
                     await asyncio.sleep(min(pause, _LOOK_AGAIN))  # another may come before it
                     continue
                 _, _, session = heappop(self._waiting)
+                if session.closed:  # also one whose login never came to its turn
+                    continue
                 if session.in_login:
                     self._put(session, _LOOK_AGAIN)
-                elif not session.closed:
-                    session.close(SERVICE_RESTART, REASON, cause="error")
-                    await asyncio.sleep(1 / _MAX_PER_SECOND)
+                    continue
+                session.close(SERVICE_RESTART, REASON, cause="error")
+                await asyncio.sleep(1 / _MAX_PER_SECOND)
 
     def _put(self, session: Closable, seconds: float) -> None:
         moment = asyncio.get_running_loop().time() + seconds

@@ -175,7 +175,10 @@ class Logins:
         a login is; then the socket is closed, and its client comes again.
         """
         try:
-            entered = await self._until_decided(session, lambda: self._come_back(session, offered))
+            # Not measured: where sessions are kept may be away while logins are quick.
+            entered = await self._until_decided(
+                session, lambda: self._come_back(session, offered), measured=False
+            )
         except Unavailable:
             self._metrics.login("session", "unavailable")
             return

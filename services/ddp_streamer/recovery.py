@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.event_log import Audience, Kind
 from services.ddp_streamer.audiences import Event, Limits, Places, Replay, Standing, Unrecoverable
-from services.ddp_streamer.fanout import Topic, membership_end
+from services.ddp_streamer.fanout import Topic, membership_end, tells_missing
 from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.positions import (
     Allowance,
@@ -138,6 +138,8 @@ class Recovery:
             ended = membership_end(event)
             if ended is not None and user_id is not None and ended.user_id == user_id:
                 # Back in the room, perhaps: what was said meanwhile is for the database to judge.
+                raise Unrecoverable("failed")
+            if tells_missing(event):
                 raise Unrecoverable("failed")
             return event.kind is Kind.FRAME and (event.stream, event.key) == topic
 

@@ -7,7 +7,7 @@ of the stream, which may lag behind its leader by a moment: "nothing there" is n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -18,7 +18,7 @@ from nats.errors import Error as NatsError
 from hubbub.bus.line import Line
 from hubbub.contracts.event_log import LOG_STREAM, LOG_SUBJECTS, Audience, Header
 from hubbub.errors import Unavailable
-from services.ddp_streamer.audiences.event import Event, logged_event
+from services.ddp_streamer.audiences.event import BadEvent, Event, logged_event
 from services.ddp_streamer.audiences.wire import Arrived, subscribe
 
 MAX_BATCH = 256  # events per read
@@ -104,7 +104,7 @@ class LogReader:
         parts, _ = await self._ask({"multi_last": subjects, "batch": len(subjects)})
         tops: dict[Audience, Top] = {}
         for part in parts:
-            event = logged_event(part.headers, b"")
+            event = _event(part.headers, b"")
             stored = datetime.fromisoformat(part.headers[_TIME][:26].rstrip("Z") + "+00:00")
             tops[event.audience] = Top(event.sequence, stored.timestamp())
         return tops
@@ -119,7 +119,7 @@ class LogReader:
                 "max_bytes": MAX_BATCH_BYTES,
             }
         )
-        return Read([logged_event(part.headers, part.payload) for part in parts], pending == 0)
+        return Read([_event(part.headers, part.payload) for part in parts], pending == 0)
 
     async def _ask(self, request: dict[str, object]) -> tuple[list[Arrived], int]:
         """The messages of an answer, and how many more there would be."""
@@ -152,6 +152,15 @@ class LogReader:
                 asked.answer.set_result(message)
         else:
             asked.parts.append(message)
+
+
+def _event(headers: Mapping[str, str], payload: bytes) -> Event:
+    """Raises: LogUnavailable: it is no event that this version knows. Whoever needs it is told
+    after a while that it cannot be had."""
+    try:
+        return logged_event(headers, payload)
+    except BadEvent as error:
+        raise LogUnavailable(f"the event log holds what is no event: {error}") from None
 
 
 def _check_whole(parts: list[Arrived], last: int) -> None:

@@ -20,6 +20,7 @@ from services.ddp_streamer.fanout.recipients import (
     Recipient,
     Topic,
     membership_end,
+    tells_missing,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "Rights",
     "Topic",
     "membership_end",
+    "tells_missing",
 ]

@@ -7,7 +7,13 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from hubbub.contracts.event_log import Kind, MembershipEnded, decode_control
+from hubbub.contracts.event_log import (
+    ControlEvent,
+    EventsMissing,
+    Kind,
+    MembershipEnded,
+    decode_control,
+)
 from services.ddp_streamer.audiences import Event
 from services.ddp_streamer.frames import SharedFrame
 
@@ -29,13 +35,22 @@ def room_of_topic(topic: Topic) -> str | None:
 
 def membership_end(event: Event) -> MembershipEnded | None:
     """The end of a membership, if that is what `event` tells."""
+    control = _control(event)
+    return control if isinstance(control, MembershipEnded) else None
+
+
+def tells_missing(event: Event) -> bool:
+    """Whether `event` stands for one that could not be published."""
+    return isinstance(_control(event), EventsMissing)
+
+
+def _control(event: Event) -> ControlEvent | None:
     if event.kind is not Kind.CONTROL:
         return None
     try:
-        control = decode_control(event.payload)
+        return decode_control(event.payload)
     except ValidationError:
         return None
-    return control if isinstance(control, MembershipEnded) else None
 
 
 class Recipient(Protocol):

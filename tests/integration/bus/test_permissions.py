@@ -375,7 +375,7 @@ async def test_a_request_that_is_sent_again_is_answered(site: Site) -> None:
         await answering.connect()
         await answering.serve(slow)
 
-        assert await asking.proxy(Push).tokens_of("u1") == [{"of": "u1"}]
+        assert await asking.proxy(Push).tokens_of(UserId("u1")) == [{"of": "u1"}]
         assert slow.asked == 2
         await eventually(lambda: asking.metrics.nats.second() == 1, within=20)
         assert answering.metrics.violations == {"publish": 0, "subscribe": 0}

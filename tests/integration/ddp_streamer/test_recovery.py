@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from hubbub.contracts.event_log import LOG_STREAM, room_audience
+from hubbub.contracts.event_log import LOG_STREAM, EventsMissing, room_audience
 from hubbub.ddp.stream import stream_frame
 from tests.integration.ddp_streamer.harness import FakeHub, fresh_log
 from tests.integration.ddp_streamer.world import DdpClient, World, world
@@ -162,6 +162,21 @@ async def test_who_was_removed_and_came_back_has_to_fetch(town: World, room: str
     await town.leave("bob", room)
     await town.hub.message(room, "secret")
     await town.join("bob", room)
+    client = await town.client("bob")
+
+    answer = await ask(client, where, room)
+
+    assert answer["hubbub"]["recovered"] is False
+    assert client.texts(room) == []
+
+
+async def test_an_event_that_could_not_be_published_has_to_be_fetched(
+    town: World, room: str
+) -> None:
+    """It stands in the log as missing; what came behind it is no reason to call it recovered."""
+    where = await first_visit(town, room)
+    await town.hub.control(room_audience(room), EventsMissing(reason="too-large"))
+    await town.hub.message(room, "behind it")
     client = await town.client("bob")
 
     answer = await ask(client, where, room)

@@ -54,3 +54,27 @@ async def test_a_database_that_is_away_ends_nothing() -> None:
     await eventually(lambda: store.writes)
     running.cancel()
     assert store.writes == [{"b": NOW}]
+
+
+async def test_the_last_flush_waits_for_what_is_being_written() -> None:
+    """Else the end of the process would cut it off."""
+    store = Store()
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Store):
+        async def note_logins(self, dates: Mapping[UserId, datetime]) -> None:
+            entered.set()
+            await go_on.wait()
+            store.writes.append(dates)
+
+    dates = LastLogins(Slow(), clock=FakeClock())
+    running = asyncio.create_task(dates.run())
+    dates.note(UserId("a"), NOW)
+    await entered.wait()
+    last = asyncio.create_task(dates.flush())
+    await asyncio.sleep(0)
+    assert not last.done()
+    go_on.set()
+    await last
+    running.cancel()
+    assert store.writes == [{"a": NOW}]

@@ -38,6 +38,16 @@ async def test_a_resync_never_closes_in_the_middle_of_a_login() -> None:
     running.cancel()
 
 
+async def test_who_left_with_a_login_in_line_is_forgotten() -> None:
+    closer = ResyncCloser(window=0.05)
+    gone = Socket(in_login=True)
+    gone.closed = True
+    closer.add(gone)
+    running = asyncio.create_task(closer.run())
+    await eventually(lambda: not closer._waiting)
+    running.cancel()
+
+
 class Hurried:
     """Time of its own: whoever sleeps makes it pass."""
 
