@@ -110,6 +110,7 @@ class Continuity:
         self._begun = clock.monotonic()
         self._watermark_at = clock.monotonic()
         self._watermark_sequence = 0
+        self._lives = 0  # logs, and histories of one, that were lost
         self._asked_for = 0  # epoch of a leader whose marker was missed
 
     @property
@@ -251,6 +252,7 @@ class Continuity:
         log.error("log_rewritten", sequence=event.sequence)
         self.passed.clear()
         self._proven = 0
+        self._lives += 1
         self.leaders.valid_from = max(self.leaders.valid_from, event.sequence)
         self.lose(self._interests, "a known place of the log holds another event", "epoch_changed")
 
@@ -259,6 +261,7 @@ class Continuity:
         self.leaders.restart()
         self.passed.clear()
         self._proven = self._first = 0
+        self._lives += 1
         self._created = None
         self.lose(self._interests, reason, "epoch_changed")
 
@@ -312,7 +315,7 @@ class Continuity:
             if self._is_behind(Audience(audience), sequence)
         ]
         asyncio.get_running_loop().call_later(
-            self._patience.tail, self._check_tails, behind, watermark.sequence
+            self._patience.tail, self._check_tails, behind, watermark.sequence, self._lives
         )
 
     def _is_behind(self, audience: Audience, sequence: int) -> bool:
@@ -325,7 +328,9 @@ class Continuity:
             return self._interests.get(ALL_ROOMS)
         return exact
 
-    def _check_tails(self, behind: list[tuple[Audience, int]], sequence: int) -> None:
+    def _check_tails(self, behind: list[tuple[Audience, int]], sequence: int, life: int) -> None:
+        if life != self._lives:
+            return  # numbers of a log that is no more mean nothing in the new one
         for audience, top in behind:
             interest = self._followed(audience)
             if interest is None or not interest.is_open or interest.chain.last >= top:

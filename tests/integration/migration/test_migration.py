@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from pymongo.errors import OperationFailure
 from structlog.testing import capture_logs
 
 from hubbub.backup import restoring, schema, snapshot
@@ -226,6 +227,27 @@ async def test_a_service_makes_what_it_lacks(database: Database, process: Proces
     await process.schema(database, _step(made))
 
     assert made == [database.name]
+
+
+async def test_a_schema_that_may_not_be_read_is_said(
+    database: Database, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, not at every look; the service starts when it may."""
+    monkeypatch.setattr("hubbub.runtime.process._SCHEMA_PAUSE", 0.02)
+    looks = 0
+
+    async def refused(database: Database) -> version.Version:
+        nonlocal looks
+        looks += 1
+        if looks < 5:
+            raise OperationFailure("not authorized on hubbub", code=13)
+        return version.Version()
+
+    monkeypatch.setattr(version, "read", refused)
+    with capture_logs() as logs:
+        await process.schema(database)
+    assert [line["event"] for line in logs] == ["schema_unreadable"]
+    assert "not authorized" in logs[0]["reason"]
 
 
 @pytest.mark.usefixtures("waits")

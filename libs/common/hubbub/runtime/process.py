@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
@@ -165,10 +165,16 @@ class Process:
 
         wait = load(SchemaSettings).at_start == "wait"
         told: version.Version | None = None
+        loop = asyncio.get_running_loop()
+        complained_at = -_COMPLAINT_PAUSE
         while True:
             found = None
-            with suppress(mongo.Unreachable):  # its check tells of it
+            try:
                 found = await version.read(database)
+            except mongo.Unreachable as error:  # or it does not let this user read it
+                if loop.time() - complained_at >= _COMPLAINT_PAUSE:
+                    complained_at = loop.time()
+                    log.warning("schema_unreadable", err=type(error).__name__, reason=str(error))
             if found is not None:
                 if found.is_beyond:
                     raise CannotStart(found.beyond())
