@@ -152,7 +152,7 @@ def answering() -> Iterator[None]:
     except RuntimeError as error:
         # Up to Python 3.11 a task that is cancelled while it waits for one of the driver's
         # connections may give back a lock that another task holds, and that one finds out.
-        if str(error) != _LOCK_LOST:
+        if not str(error).startswith(_LOCK_LOST):  # with a full stop, or without
             raise
         raise Unavailable("no connection to the database in time") from error
 
