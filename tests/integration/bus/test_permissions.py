@@ -376,8 +376,8 @@ async def test_a_request_that_is_sent_again_is_answered(site: Site) -> None:
         await answering.serve(slow)
 
         assert await asking.proxy(Push).tokens_of(UserId("u1")) == [{"of": "u1"}]
-        assert slow.asked == 2
-        await eventually(lambda: asking.metrics.nats.second() == 1, within=20)
+        assert slow.asked > 1
+        await eventually(lambda: asking.metrics.nats.second() == slow.asked - 1, within=20)
         assert answering.metrics.violations == {"publish": 0, "subscribe": 0}
     finally:
         await asking.close()
