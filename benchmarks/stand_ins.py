@@ -77,10 +77,14 @@ class StandInAuthorization(Authorization):
     ) -> bool:
         return True
 
-    async def can_access_room_id(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_access_room_id(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         return True
 
-    async def can_read_room(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_read_room(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         return True
 
 

@@ -101,40 +101,45 @@ class Facts:
         in_room = await self._memberships.get((user_id, room_id), stale_for=self._stale)
         return roles | (in_room or frozenset())
 
-    async def rooms(self, room_ids: list[RoomId]) -> dict[RoomId, Room | None]:
-        """Rooms by id."""
-        return await self._rooms.get_many(room_ids)
+    async def rooms(
+        self, room_ids: list[RoomId], *, now: bool = False
+    ) -> dict[RoomId, Room | None]:
+        """Rooms by id; `now`: nothing remembered counts."""
+        return await (self._rooms.get_now if now else self._rooms.get_many)(room_ids)
 
-    async def standings(self, rooms: list[Room], user_id: UserId | None) -> dict[RoomId, Standing]:
-        """How somebody stands to `rooms`. Empty when there is no such user."""
+    async def standings(
+        self, rooms: list[Room], user_id: UserId | None, *, now: bool = False
+    ) -> dict[RoomId, Standing]:
+        """How somebody stands to `rooms`; `now`: nothing remembered of memberships and teams
+        counts. Empty when there is no such user."""
         if user_id is None:
-            return await self._standings_of_a_stranger(rooms)
+            return await self._standings_of_a_stranger(rooms, now=now)
         roles = await self._user_roles.get(user_id)
         if roles is None:
             return {}
         pairs = {(user_id, room.id): room for room in rooms}
-        memberships = await self._memberships_now(list(pairs))
+        memberships = await (self._memberships.get_now if now else self._held)(list(pairs))
         return {
             room.id: Standing(
                 roles=roles | (memberships[pair] or frozenset()),
                 is_member=memberships[pair] is not None,
-                team=await self._team(room, user_id),
+                team=await self._team(room, user_id, now=now),
             )
             for pair, room in pairs.items()
         }
 
-    async def _memberships_now(self, pairs: list[Pair]) -> dict[Pair, frozenset[str] | None]:
+    async def _held(self, pairs: list[Pair]) -> dict[Pair, frozenset[str] | None]:
         """Memberships; that there is none is never believed without a look.
 
         Who joins a room asks for it with the next breath, before the event of the joining.
         """
         known = {pair: held for pair in pairs if (held := self._memberships.peek(pair)) is not None}
         absent = [pair for pair in pairs if pair not in known]
-        for pair in absent:
-            self._memberships.forget(pair)
-        return known | await self._memberships.get_many(absent)
+        return known | await self._memberships.get_now(absent)
 
-    async def _standings_of_a_stranger(self, rooms: list[Room]) -> dict[RoomId, Standing]:
+    async def _standings_of_a_stranger(
+        self, rooms: list[Room], *, now: bool
+    ) -> dict[RoomId, Standing]:
         stored = await self._settings.get(ANONYMOUS_READ)
         anonymous_read = (SETTINGS[ANONYMOUS_READ].value if stored is None else stored) is True
         return {
@@ -142,15 +147,16 @@ class Facts:
                 roles=ANONYMOUS_ROLES,
                 is_anonymous=True,
                 anonymous_read=anonymous_read,
-                team=await self._team(room, None),
+                team=await self._team(room, None, now=now),
             )
             for room in rooms
         }
 
-    async def _team(self, room: Room, user_id: UserId | None) -> Team:
+    async def _team(self, room: Room, user_id: UserId | None, *, now: bool) -> Team:
         if room.team_id is None:
             return Team.NONE
-        return await self._teams.get((room.team_id, user_id))
+        pair = room.team_id, user_id
+        return (await self._teams.get_now([pair]))[pair] if now else await self._teams.get(pair)
 
     def forget_user(self, user_id: UserId) -> None:
         """The user's roles or active flag changed."""

@@ -106,13 +106,17 @@ class AuthorizationService(Authorization):
         """See the contract."""
         return not (await self._facts.roles_held(user_id, room_id)).isdisjoint(roles)
 
-    async def can_access_room_id(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_access_room_id(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         """See the contract."""
-        return bool(await self._accessible([room_id], user_id))
+        return bool(await self._accessible([room_id], user_id, now=now))
 
-    async def can_read_room(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_read_room(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         """See the contract."""
-        accessible = await self._accessible([room_id], user_id)
+        accessible = await self._accessible([room_id], user_id, now=now)
         if room_id not in accessible:
             return False
         room, standing = accessible[room_id]
@@ -231,7 +235,7 @@ class AuthorizationService(Authorization):
         await self._facts.close()
 
     async def _accessible(
-        self, room_ids: list[RoomId], user_id: UserId | None
+        self, room_ids: list[RoomId], user_id: UserId | None, *, now: bool = False
     ) -> dict[RoomId, tuple[Room, Standing]]:
         """Those of `room_ids` that somebody may follow.
 
@@ -243,9 +247,9 @@ class AuthorizationService(Authorization):
         own: dict[RoomId, tuple[Room, Standing]] = {}
         judged = {room_id: room_id for room_id in room_ids}  # asked for → judged in its place
         for _ in range(MAX_PARENTS + 1):
-            found = await self._facts.rooms(list(judged.values()))
+            found = await self._facts.rooms(list(judged.values()), now=now)
             rooms = {room.id: room for room in found.values() if room is not None}
-            standings = await self._facts.standings(list(rooms.values()), user_id)
+            standings = await self._facts.standings(list(rooms.values()), user_id, now=now)
             parents: dict[RoomId, RoomId] = {}
             for asked, room_id in judged.items():
                 if room_id not in standings:

@@ -1,7 +1,9 @@
 """Answers of the authorization service, remembered while nothing changes them.
 
 "Nobody answered" is never "no": `learn` waits and asks again. An answer that was overtaken by a
-change of what it is about is asked for anew.
+change of what it is about is asked for anew. Answers about rooms are given on what is stored now:
+the end of a membership that has gone by already, while others still remember the membership,
+would end nothing any more.
 """
 
 from __future__ import annotations
@@ -162,10 +164,12 @@ class Rights:
         match question.what:
             case "access":
                 return await self._authorization.can_access_room_id(
-                    RoomId(question.subject), user_id
+                    RoomId(question.subject), user_id, now=True
                 )
             case "read":
-                return await self._authorization.can_read_room(RoomId(question.subject), user_id)
+                return await self._authorization.can_read_room(
+                    RoomId(question.subject), user_id, now=True
+                )
             case "permissions":
                 return await self._authorization.has_at_least_one_permission(
                     user_id, question.subject.split()

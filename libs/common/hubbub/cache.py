@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -63,6 +63,7 @@ class Cache(Generic[K, V]):
         self._entries: OrderedDict[K, _Entry[V]] = OrderedDict()  # longest unused first
         self._flights: dict[K, asyncio.Task[Mapping[K, V]]] = {}
         self._tasks: set[asyncio.Task[Mapping[K, V]]] = set()
+        self._boarding: tuple[dict[K, None], asyncio.Task[Mapping[K, V]]] | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -102,6 +103,20 @@ class Cache(Generic[K, V]):
         for key, task in waiting.items():
             found[key] = await self._landing(key, task, stale_for)
         return found
+
+    async def get_now(self, keys: Iterable[K]) -> dict[K, V]:
+        """The values of `keys` as they are at this moment, or later.
+
+        What is remembered does not count, nor what a load brings that has already begun. Those
+        who ask in the same turn of the event loop share one load.
+
+        Raises: whatever the load raises.
+        """
+        wanted = list(dict.fromkeys(keys))
+        if not wanted:
+            return {}
+        task = self._board(wanted)
+        return {key: await self._landing(key, task, 0.0) for key in wanted}
 
     def peek(self, key: K) -> V | None:
         """The value of `key` if it is there and fresh, without loading."""
@@ -156,7 +171,18 @@ class Cache(Generic[K, V]):
     def _age(self, entry: _Entry[V]) -> float:
         return self._clock.monotonic() - entry.loaded_at
 
-    def _take_off(self, keys: list[K]) -> asyncio.Task[Mapping[K, V]]:
+    def _board(self, keys: list[K]) -> asyncio.Task[Mapping[K, V]]:
+        """Have `keys` loaded by a load that has not begun."""
+        if self._boarding is None:
+            together = dict.fromkeys(keys)
+            self._boarding = together, self._take_off(together)
+        else:
+            together, task = self._boarding
+            together.update(dict.fromkeys(keys))
+            self._flights.update(dict.fromkeys(keys, task))
+        return self._boarding[1]
+
+    def _take_off(self, keys: Collection[K]) -> asyncio.Task[Mapping[K, V]]:
         # A context of its own: the load serves many callers and has none of their deadlines.
         task: asyncio.Task[Mapping[K, V]] = asyncio.get_running_loop().create_task(
             self._fly(keys), name="cache_load", context=contextvars.Context()
@@ -166,8 +192,11 @@ class Cache(Generic[K, V]):
         task.add_done_callback(self._landed)
         return task
 
-    async def _fly(self, keys: list[K]) -> Mapping[K, V]:
+    async def _fly(self, boarded: Collection[K]) -> Mapping[K, V]:
         task: Any = asyncio.current_task()
+        if self._boarding is not None and self._boarding[1] is task:
+            self._boarding = None
+        keys = list(boarded)
         began = self._clock.monotonic()
         try:
             values = await self._load(keys)

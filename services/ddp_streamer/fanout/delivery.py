@@ -214,9 +214,11 @@ class Fanout:
             self._queue.add(self._put_off_presence())
 
     def on_opened(self, audience: Audience) -> None:
-        room_id = room_of(audience)
-        if room_id is not None:
-            # Changes of the room were not heard until now: answers of before are not trusted.
+        # What changed was not heard until now: answers of before are not trusted.
+        room_id, user_id = room_of(audience), user_of(audience)
+        if user_id is not None:
+            self._rights.account_changed(user_id)
+        elif room_id is not None:
             if audience == ALL_ROOMS:
                 self._rights.rights_changed("all")
             else:

@@ -260,6 +260,25 @@ async def test_lost_event_costs_five_seconds(
     assert not await authorization.can_access_room_id(PRIVATE, BOB)
 
 
+async def test_what_is_asked_for_now_is_read_now(
+    workspace: Workspace, authorization: Authorization
+) -> None:
+    """No event has come yet: the end of a membership, and a room that is private from now on."""
+    await workspace.join(BOB, PRIVATE)
+    assert await authorization.can_access_room_id(PRIVATE, BOB)
+    assert await authorization.can_read_room(PUBLIC, ANN)
+    await workspace.leave(BOB, PRIVATE)
+    await workspace.database["rocketchat_room"].update_one({"_id": PUBLIC}, {"$set": {"t": "p"}})
+    assert await authorization.can_read_room(PRIVATE, BOB)
+    assert await authorization.can_access_room_id(PUBLIC, ANN)
+
+    assert not await authorization.can_access_room_id(PRIVATE, BOB, now=True)
+    assert not await authorization.can_read_room(PUBLIC, ANN, now=True)
+    # What was read is remembered by those who need not know it so exactly.
+    assert not await authorization.can_read_room(PRIVATE, BOB)
+    assert not await authorization.can_access_room_id(PUBLIC, ANN)
+
+
 async def denied(check: Callable[[], Awaitable[bool]]) -> bool:
     return not await check()
 

@@ -183,6 +183,22 @@ async def test_no_frame_after_the_end_of_a_membership_a_thousand_times(town: Wor
     assert len(forbidden) > 1000
 
 
+async def test_a_sub_behind_the_end_of_a_membership_is_not_let_in_on_what_is_remembered(
+    town: World,
+) -> None:
+    """The end has gone by: nothing would ever end a subscription that is opened now."""
+    town.room("R1", "ann", "bob")
+    bob, ann = await town.client("bob"), await town.client("ann")
+    await ann.subscribed("room-messages", "R1")
+    sub_id = await bob.subscribed("room-messages", "R1")
+    town.facts.remembered["bob"] = {"R1"}
+    await town.leave("bob", "R1")
+    assert (await bob.ended(sub_id))["error"]["error"] == "not-allowed"
+    for stream, event in (("room-messages", "R1"), ("notify-room", "R1/deleteMessage")):
+        again = await bob.sub(stream, event)
+        assert (await bob.answered(again))["error"]["error"] == "not-allowed"
+
+
 async def test_my_messages_of_joined_public_and_new_rooms(town: World) -> None:
     town.room("P1", "bot")
     town.room("C1", kind="c")

@@ -48,6 +48,8 @@ class Facts:
     tokens: dict[str, str] = field(default_factory=dict)  # token → user id
     rooms: dict[str, str] = field(default_factory=dict)  # room id → type
     members: dict[str, set[str]] = field(default_factory=dict)  # user id → room ids
+    remembered: dict[str, set[str]] = field(default_factory=dict)
+    """Memberships that the authorization service has not heard the end of."""
     permissions: dict[str, set[str]] = field(default_factory=dict)
     no_preview: set[str | None] = field(default_factory=set)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -127,19 +129,24 @@ class FakeAuthorization(Authorization):
     async def accessible_rooms(self, room_ids: list[RoomId], user_id: UserId) -> list[RoomId]:
         return [one for one in room_ids if await self.can_access_room_id(one, user_id)]
 
-    async def can_access_room_id(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_access_room_id(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         if self.facts.authorization_away:
             raise Unavailable("away")
         public = self.facts.rooms.get(room_id) == "c"
         if user_id is None or room_id not in self.facts.rooms:
             return public and bool(self.facts.settings.get("Accounts_AllowAnonymousRead"))
-        return public or room_id in self.facts.members.get(user_id, set())
+        remembered = set() if now else self.facts.remembered.get(user_id, set())
+        return public or room_id in self.facts.members.get(user_id, set()) | remembered
 
-    async def can_read_room(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_read_room(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         is_member = room_id in self.facts.members.get(user_id or "", set())
         if not is_member and user_id in self.facts.no_preview:
             return False
-        return await self.can_access_room_id(room_id, user_id)
+        return await self.can_access_room_id(room_id, user_id, now)
 
 
 class FakeMessaging(Messaging):

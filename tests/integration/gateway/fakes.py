@@ -461,11 +461,15 @@ class FakeAuthorization(Authorization):
     ) -> bool:
         return bool(set(self.world.users[user_id]["roles"]) & set(roles))
 
-    async def can_access_room_id(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_access_room_id(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         room = self.world.rooms.get(room_id)
         return room is not None and self.world.can_see(room, user_id)
 
-    async def can_read_room(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_read_room(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         return await self.can_access_room_id(room_id, user_id)
 
     async def accessible_rooms(self, room_ids: list[RoomId], user_id: UserId) -> list[RoomId]:

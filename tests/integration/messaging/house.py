@@ -73,7 +73,9 @@ class FakeAuthorization(Authorization):
     ) -> bool:
         return bool(self.granted[user_id] & set(roles))
 
-    async def can_access_room_id(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_access_room_id(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         room = await self._database.rocketchat_room.find_one({"_id": room_id})
         if room is None:
             return False
@@ -81,7 +83,9 @@ class FakeAuthorization(Authorization):
             return user_id is not None
         return await self._membership(room_id, user_id) is not None
 
-    async def can_read_room(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_read_room(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         return await self.can_access_room_id(room_id, user_id)
 
     async def accessible_rooms(self, room_ids: list[RoomId], user_id: UserId) -> list[RoomId]:

@@ -181,3 +181,34 @@ async def test_close_stops_loads() -> None:
     await asyncio.gather(caller, return_exceptions=True)
 
     assert [task for task in asyncio.all_tasks() if task.get_name() == "cache_load"] == []
+
+
+async def test_what_is_wanted_now_waits_for_no_load_of_before() -> None:
+    """Neither an entry nor a load that has begun counts; who asks together shares one load."""
+    source = Source()
+    cache = cached(source, FakeClock())
+    assert await cache.get("a") == 1
+    source.open.clear()
+    early = asyncio.create_task(cache.get("b"))
+    await eventually(lambda: source.loads == [["a"], ["b"]])
+    source.value = 2
+
+    now = [asyncio.create_task(cache.get_now([key, "a"])) for key in ("b", "b", "c")]
+    await eventually(lambda: len(source.loads) == 3)
+    source.open.set()
+    assert await asyncio.gather(*now) == [{"b": 2, "a": 2}, {"b": 2, "a": 2}, {"c": 2, "a": 2}]
+    assert await early == 1
+    assert sorted(source.loads[2]) == ["a", "b", "c"]
+    assert [await cache.get(key) for key in ("a", "b", "c")] == [2, 2, 2]
+    assert len(source.loads) == 3
+
+
+async def test_what_cannot_be_read_now_is_unknown() -> None:
+    """And what others may still believe for a while stays as it is."""
+    source = Source()
+    cache = cached(source, FakeClock())
+    await cache.get("a")
+    source.away = True
+    with pytest.raises(Unavailable):
+        await cache.get_now(["a"])
+    assert await cache.get("a") == 1

@@ -112,7 +112,7 @@ class Others:
             now=lambda: self.now,
         )
 
-    async def can_access_room_id(self, *_: object) -> bool:
+    async def can_access_room_id(self, *_: object, now: bool) -> bool:
         return self.access
 
     async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:

@@ -25,7 +25,7 @@ class FakeAuthorization:
         self.asked = 0
         self.gate: asyncio.Event | None = None
 
-    async def _reply(self, *_: object) -> bool:
+    async def _reply(self, *_: object, now: bool = False) -> bool:
         self.asked += 1
         if self.failures:
             self.failures -= 1

@@ -69,7 +69,9 @@ class ActionCodec:
             for name, parameter in list(self.signature.parameters.items())[1:]
             if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
         )
-        arguments = with_config(ConfigDict(extra="forbid", **_BYTES))(
+        # A caller of the next version may know an argument that this one does not: contracts only
+        # grow, and what is new in them has a default.
+        arguments = with_config(ConfigDict(extra="ignore", **_BYTES))(
             TypedDict("Arguments", fields)  # type: ignore[operator]  # made at run time
         )
         promised = {"ok": hints["return"]}
@@ -105,23 +107,28 @@ class ActionCodec:
         Types are the callee's to judge. Raises: Invalid: an argument that no JSON can carry, or
         a name that the contract does not know.
         """
-        for name in arguments:
-            if name not in self.names:
-                raise self._invalid(name, "unknown argument")
+        self._check_names(arguments)
         try:
             return self._write_arguments(arguments, warnings=False)
         except (PydanticSerializationError, UnicodeEncodeError) as error:
             raise Invalid(f"{self.label}: {error}") from error
 
     def decode_arguments(self, body: bytes | Mapping[str, Any]) -> dict[str, Any]:
-        """What to call the method with. Raises: Invalid: with the list of wrong fields."""
+        """What to call the method with: bytes, or a mapping from a caller in the same process,
+        whose contract is this one. Raises: Invalid: with the list of wrong fields."""
         try:
             if isinstance(body, bytes):
                 decoded: dict[str, Any] = self._read_arguments(body, strict=True)
                 return decoded
+            self._check_names(body)
             return self.arguments.validate_python(body, strict=True)
         except ValidationError as error:
             raise self._refused(error) from None
+
+    def _check_names(self, arguments: Mapping[str, Any]) -> None:
+        for name in arguments:
+            if name not in self.names:
+                raise self._invalid(name, "unknown argument")
 
     def encode_result(self, value: object) -> bytes:
         """A reply. Raises: BrokenPromise: `value` is not what the contract promises."""

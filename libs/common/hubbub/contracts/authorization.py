@@ -116,16 +116,24 @@ class Authorization(Contract, Protocol, name="authorization"):
         ...
 
     @action(idempotent=True, timeout=2.0)
-    async def can_access_room_id(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_access_room_id(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         """Whether the user may follow the room. False for an unknown room.
 
         Public room: `view-c-room` (anonymous: the setting `Accounts_AllowAnonymousRead`).
         Membership and (`view-joined-room` or `view-<type>-room`). Discussion: its parent.
+
+        Args:
+            now: room, membership and team are read for this answer. For what lasts as long as
+                no event ends it: an event that went by before the answer will not do so again.
         """
         ...
 
     @action(idempotent=True, timeout=2.0)
-    async def can_read_room(self, room_id: RoomId, user_id: UserId | None) -> bool:
+    async def can_read_room(
+        self, room_id: RoomId, user_id: UserId | None, now: bool = False
+    ) -> bool:
         """`can_access_room_id`, and for a public room that is not joined also `preview-c-room`."""
         ...
 
