@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from hubbub.settings import Settings
 
-MIB = 1024 * 1024
+KIB, MIB = 1024, 1024 * 1024
 
 
 class StreamerSettings(Settings):
@@ -74,8 +74,10 @@ class StreamerSettings(Settings):
     # --- what leaves ---
     soft_buffered_bytes: int = Field(default=MIB, ge=1024)
     """Backlog of one connection from which on typing is dropped and presence held back."""
-    max_buffered_bytes: int = Field(default=4 * MIB, ge=1024)
-    """Backlog of one connection at which it is closed with 1013 SLOW_CONSUMER."""
+    max_buffered_bytes: int = Field(default=4 * MIB, ge=1280 * KIB)
+    """Backlog of one connection at which it is closed with 1013 SLOW_CONSUMER. At least 1.25 MiB:
+    one event or answer may have 1 MiB, and whoever is closed for getting it comes back for it,
+    again and again."""
     unsent_bytes: int = Field(default=128 * 1024, ge=4096)
     """Bytes that the kernel may hold for one connection besides, of what it could not send yet."""
     stall_timeout: float = Field(default=20.0, gt=0)

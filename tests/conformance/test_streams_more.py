@@ -61,7 +61,7 @@ async def test_012_who_stops_reading_is_closed_and_costs_nothing(
     room_id = await group(rest, ana, bo)
     async with (
         streamer(
-            hubbub, max_buffered_bytes=MIB // 2, soft_buffered_bytes=MIB // 4, close_timeout=60
+            hubbub, max_buffered_bytes=5 * MIB // 4, soft_buffered_bytes=MIB // 4, close_timeout=60
         ) as spare,
         opened(spare.websocket) as stuck,
         opened(spare.websocket) as reading,

@@ -171,6 +171,7 @@ class Fanout:
         self.memberships: Memberships
         self._sampling = Sampling()
         self._shedding = Level.NOTHING
+        self._making_up = False  # presence that was put off is being told
         self._turn = 0  # of the recipients of an event, which one is timed
 
     def connect(self, audiences: Following, consequences: Consequences) -> None:
@@ -210,7 +211,8 @@ class Fanout:
     def shed(self, level: Level) -> None:
         """Do without some of what is never stored, from now on; see `Level`."""
         self._shedding = level
-        if level < Level.PRESENCE:
+        if level < Level.PRESENCE and not self._making_up:
+            self._making_up = True
             self._queue.add(self._put_off_presence())
 
     def on_opened(self, audience: Audience) -> None:
@@ -338,13 +340,16 @@ class Fanout:
                 yield from self._spread(status, USER_STATUS)
 
     def _put_off_presence(self) -> Iterator[None]:
-        """Tell what was put off, as long as the load stays away."""
-        while self._shedding < Level.PRESENCE:
-            event = self.presence.take_put_off()
-            if event is None:
-                return
+        """Tell one status that was put off, as long as the load stays away; the next one comes
+        behind whatever waits by then, so that tens of thousands of them hold up no message.
+
+        A user's newer status may be told between two of them: it takes the place of the old one.
+        """
+        event = None if self._shedding >= Level.PRESENCE else self.presence.take_put_off()
+        self._making_up = event is not None
+        if event is not None:
+            self._queue.add(self._put_off_presence())
             yield from self._presence_work(event)
-            yield
 
     def _spread(
         self,

@@ -53,7 +53,7 @@ async def test_delivered_with_its_moments(nats_url: str) -> None:
 async def test_a_client_that_does_not_read(nats_url: str) -> None:
     """What it got before it stopped is delivered, what came when it was stuck is dropped."""
     async with world(
-        nats_url, soft_buffered_bytes=64 * 1024, max_buffered_bytes=256 * 1024
+        nats_url, soft_buffered_bytes=64 * 1024, max_buffered_bytes=1280 * 1024
     ) as town:
         await town.bus.serve(town.streamer.recall, group=False)
         town.room("R1", "slow", "quick")

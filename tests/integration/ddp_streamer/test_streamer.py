@@ -565,7 +565,7 @@ async def test_a_lost_log_closes_those_who_listen_with_1012(nats_url: str) -> No
 
 async def test_a_client_that_does_not_read_is_closed_and_harms_nobody(nats_url: str) -> None:
     async with world(
-        nats_url, soft_buffered_bytes=64 * 1024, max_buffered_bytes=256 * 1024
+        nats_url, soft_buffered_bytes=64 * 1024, max_buffered_bytes=1280 * 1024
     ) as town:
         town.room("R1", "slow", "quick")
         quick = await town.client("quick")

@@ -21,6 +21,13 @@ from tests.unit.ddp.client_frames import client_frame
 CONNECT = b'{"msg":"connect","version":"1","support":["1"]}'
 
 
+def narrow(*, soft: int, hard: int) -> StreamerSettings:
+    """Settings with a smaller outbox than anybody may set, so that a few frames fill it."""
+    return StreamerSettings().model_copy(
+        update={"soft_buffered_bytes": soft, "max_buffered_bytes": hard}
+    )
+
+
 class FakeLoop:
     """Time and callbacks of an event loop, moved by `run` and `advance`."""
 

@@ -15,7 +15,7 @@ from hubbub.ddp.websocket import BINARY, CLOSE, PING, PONG, TEXT
 from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.settings import StreamerSettings
 from tests.unit.ddp.client_frames import client_frame
-from tests.unit.ddp_streamer.fakes import CONNECT, Client, decode_frames
+from tests.unit.ddp_streamer.fakes import CONNECT, Client, decode_frames, narrow
 from tests.unit.ddp_streamer.stage import reading
 
 CALL = b'{"msg":"method","id":"1","method":"echo","params":[1]}'
@@ -507,7 +507,7 @@ def test_shared_frames_of_one_turn_leave_in_one_write() -> None:
 
 
 def test_a_client_that_does_not_read_is_closed() -> None:
-    client = Client(StreamerSettings(max_buffered_bytes=100_000, soft_buffered_bytes=50_000))
+    client = Client(narrow(soft=50_000, hard=100_000))
     client.transport.room = 0
     frame = SharedFrame(MESSAGE)
     sent = 0

@@ -35,6 +35,7 @@ from hubbub.ids import RoomId
 from services.ddp_streamer.audiences import Event
 from services.ddp_streamer.fanout import MY_MESSAGES, Fanout, Person
 from services.ddp_streamer.fanout.queue import WorkQueue
+from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.shedding import Level
 from services.ddp_streamer.tasks import Tasks
@@ -604,6 +605,56 @@ async def test_presence_is_late_and_typing_lost_while_the_loop_is_too_slow(hall:
     assert statuses(session) == [("w", 1), ("v", 2), ("x", 3), ("w", 0)]
     hall.fanout.shed(Level.NOTHING)
     assert len(session.socket.sent) == 4
+
+
+async def test_what_was_put_off_lets_messages_pass_and_tells_nobody_what_is_over(
+    hall: Hall,
+) -> None:
+    """Each status is a piece of work of its own, and what is newer of the same user wins."""
+    users = [f"v{number}" for number in range(2_000)]
+    session = hall.listen("c1", ("room-messages", "R1"), user="u")
+    hall.fanout.presence.watch(session.recipient, users)
+    hall.fanout.shed(Level.PRESENCE)
+    for user in users:
+        hall.fanout.on_ephemeral(presence(user, 1))
+
+    def arrive() -> None:
+        """While the first of them are told."""
+        hall.fanout.shed(Level.NOTHING)
+        hall.say("R1", "hello")
+        hall.fanout.on_ephemeral(presence(users[-1], 2))
+        hall.fanout.shed(Level.NOTHING)
+
+    hall.fanout.when_delivered(arrive)
+    await eventually(lambda: len(session.socket.sent) >= len(users) + 1)
+
+    kinds = [frame["collection"] for frame in session.socket.sent]
+    assert kinds.index("stream-room-messages") < 5
+    session.socket.sent = [one for one in session.socket.sent if "uid" in one["fields"]]
+    told = statuses(session)
+    assert told.index((users[-1], 2)) < 5
+    assert sorted(told) == sorted([(user, 1) for user in users[:-1]] + [(users[-1], 2)])
+
+
+async def test_a_status_that_cannot_be_told_does_not_keep_back_the_others(hall: Hall) -> None:
+    session = hall.listen("c1", user="u")
+    hall.fanout.presence.watch(session.recipient, ["v", "w"])
+    hall.fanout.shed(Level.PRESENCE)
+    for user in ("v", "w"):
+        hall.fanout.on_ephemeral(presence(user, 1))
+    told, session.socket.send_shared = session.socket.send_shared, broken  # type: ignore[method-assign]
+    hall.fanout.when_delivered(lambda: hall.fanout.shed(Level.NOTHING))
+    assert session.socket.sent == []
+    session.socket.send_shared = told  # type: ignore[method-assign]
+    hall.fanout.shed(Level.PRESENCE)
+    hall.fanout.on_ephemeral(presence("x", 1))
+    hall.fanout.on_ephemeral(presence("w", 0))
+    hall.fanout.shed(Level.NOTHING)
+    assert statuses(session) == [("w", 0)]
+
+
+def broken(_: SharedFrame) -> bool:
+    raise ValueError("a defect")
 
 
 async def test_roles_are_judged_and_tokens_only_checked(hall: Hall) -> None:

@@ -20,9 +20,8 @@ from services.ddp_streamer.fanout.sampling import Sampling
 from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.metrics import STAGES, StreamerMetrics
 from services.ddp_streamer.outbox import MAX_STUCK
-from services.ddp_streamer.settings import StreamerSettings
 from services.ddp_streamer.tasks import Tasks
-from tests.unit.ddp_streamer.fakes import Client
+from tests.unit.ddp_streamer.fakes import Client, narrow
 from tests.unit.ddp_streamer.stage import FakeListening, FakeRoutes, message_event, reading
 from tests.unit.ddp_streamer.test_fanout import FakeConsequences, FakeMessaging, FakeRights
 from tests.unit.ddp_streamer.test_outbox import Setup
@@ -237,7 +236,7 @@ def test_bytes_add_up() -> None:
 
 
 def test_what_a_slow_client_loses_is_counted() -> None:
-    client = Client(StreamerSettings(max_buffered_bytes=4_096, soft_buffered_bytes=1_024))
+    client = Client(narrow(soft=1_024, hard=4_096))
     client.frames()
     client.transport.room = 0
     sent = 0

@@ -6,10 +6,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from hubbub.settings import load
+from hubbub.settings import WrongSettings, load
 from services.ddp_streamer.frames import SharedFrame
 from services.ddp_streamer.metrics import StreamerMetrics
-from services.ddp_streamer.settings import StreamerSettings
+from services.ddp_streamer.settings import MIB, StreamerSettings
 
 
 def test_values_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,19 @@ def test_defaults() -> None:
 
 def test_the_soft_limit_is_not_above_the_hard_one() -> None:
     with pytest.raises(ValidationError, match="soft_buffered_bytes"):
-        StreamerSettings(soft_buffered_bytes=2048, max_buffered_bytes=1024)
+        StreamerSettings(soft_buffered_bytes=3 * MIB, max_buffered_bytes=2 * MIB)
+
+
+@pytest.mark.parametrize("size", [64 * 1024, MIB, MIB + 4096])
+def test_the_largest_frame_finds_room_in_an_empty_outbox(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setenv("HUBBUB_STREAMER_MAX_BUFFERED_BYTES", str(size))
+    with pytest.raises(WrongSettings) as refusal:
+        load(StreamerSettings)
+    (line,) = str(refusal.value).splitlines()
+    assert line.startswith("HUBBUB_STREAMER_MAX_BUFFERED_BYTES")
+    assert "1310720" in line
 
 
 def test_the_sockjs_form_of_a_shared_frame_is_built_once() -> None:
