@@ -9,34 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
-from typing import Final, Protocol
+from typing import Final
 
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.authorization import Authorization
-from hubbub.contracts.event_log import Audience, room_audience
-from hubbub.errors import HubbubError, Unavailable
+from hubbub.errors import HubbubError
 from hubbub.ids import RoomId, UserId
 from hubbub.telemetry.log import get_logger
-from services.ddp_streamer.audiences import Event
-from services.ddp_streamer.fanout import Fanout, Person, membership_end
+from services.ddp_streamer.fanout import Fanout, Person
 from services.ddp_streamer.rights import Question, Rights
+from services.ddp_streamer.room_judge import AGAIN, RoomJudge, Routes
 from services.ddp_streamer.session import Session, Subscription
 from services.ddp_streamer.streams import not_allowed
 from services.ddp_streamer.tasks import Tasks
 
 log = get_logger(__name__)
 
-_AGAIN: Final = 2.0  # seconds
 _PARALLEL: Final = 32  # users who are judged beside each other
 _CHUNK: Final = 500  # rooms in one question
 _PREVIEW: Final = "preview-c-room"
-
-
-class Routes(Protocol):
-    """What judging a room needs of `Audiences`."""
-
-    def position(self, audience: Audience) -> int: ...
-    async def read(self, audience: Audience, after: int, upto: int) -> list[Event]: ...
 
 
 class Judge:
@@ -60,13 +51,14 @@ class Judge:
         self._authorization = authorization
         self._rights = rights
         self._fanout = fanout
-        self._routes = routes
         self._sessions = sessions
         self._tasks = tasks
         self._clock = clock or SystemClock()
         self._gate = asyncio.Semaphore(_PARALLEL)
-        self.rooms = 0
-        """Rooms whose listeners do not hear them until it is clear who may."""
+        self.rooms = RoomJudge(
+            rights, fanout, routes, self._one_by_one, tasks=tasks, clock=self._clock
+        )
+        """Judges the listeners of single rooms."""
         self._everybody = asyncio.Event()
         self._strangers = asyncio.Event()
 
@@ -83,26 +75,13 @@ class Judge:
         """Roles or memberships of a user."""
         self._tasks.spawn(self._twice(person), "judge-person")
 
-    def room_changed(self, room_id: str, sequence: int) -> None:
-        """Nobody hears the room until it is clear who may.
-
-        What the log has behind `sequence` is theirs if they may have it.
-        """
-        silenced = self._fanout.topics.of_room(room_id)
-        for topic, session in silenced:
-            self._fanout.topics.remove(topic, session)
-        if silenced:
-            concerned = {session: None for _, session in silenced if isinstance(session, Session)}
-            self.rooms += 1
-            self._tasks.spawn(self._room(room_id, sequence, list(concerned)), "judge-room")
-
     async def judge_everybody(self) -> None:
         """Whenever permissions changed, until cancelled. Changes that come together are one."""
         while True:
             await self._everybody.wait()
             self._everybody.clear()
             await self._persons(self._fanout.people)
-            await self._clock.sleep(_AGAIN)
+            await self._clock.sleep(AGAIN)
             self._rights.rights_changed("permissions")
             await self._persons(self._fanout.people)
 
@@ -112,7 +91,7 @@ class Judge:
             await self._strangers.wait()
             self._strangers.clear()
             await self._anonymous()
-            await self._clock.sleep(_AGAIN)
+            await self._clock.sleep(AGAIN)
             await self._anonymous()
 
     # --- users --------------------------------------------------------------------------------
@@ -127,7 +106,7 @@ class Judge:
     async def _twice(self, person: Person) -> None:
         async with self._gate:
             await self._person(person)
-        await self._clock.sleep(_AGAIN)
+        await self._clock.sleep(AGAIN)
         self._rights.account_changed(person.user_id)
         async with self._gate:
             await self._person(person)
@@ -188,55 +167,6 @@ class Judge:
                 return
             if not allowed:
                 session.end(subscription, not_allowed())
-
-    # --- one room -----------------------------------------------------------------------------
-
-    async def _room(self, room_id: str, sequence: int, sessions: list[Session]) -> None:
-        try:
-            for session in sessions:
-                await self._in_room(session, room_id)
-            await self._give_back(room_id, sequence, sessions)
-            await self._clock.sleep(_AGAIN)
-        finally:
-            self.rooms -= 1
-        self._rights.room_changed(room_id)
-        for session in sessions:
-            await self._in_room(session, room_id)
-
-    async def _in_room(self, session: Session, room_id: str) -> None:
-        if session.of_room(room_id):
-            await self._one_by_one(session)
-
-    async def _give_back(self, room_id: str, sequence: int, sessions: list[Session]) -> None:
-        """Let those hear the room who still may, from what the log has behind `sequence` on."""
-        audience = room_audience(room_id)
-        after = sequence
-        while any(session.of_room(room_id) for session in sessions):
-            position = self._routes.position(audience)
-            if after >= position:
-                # Behind what waits for delivery: the log has given that already.
-                self._fanout.when_delivered(lambda: self._let_hear(room_id, sessions))
-                return
-            try:
-                events = await self._routes.read(audience, after, position)
-            except Unavailable:
-                for session in sessions:
-                    session.end_lost()
-                return
-            for event in events:
-                ended = membership_end(event)
-                for session in sessions:
-                    if ended is not None and ended.user_id == session.user_id:
-                        session.end_room(room_id)
-                    elif session.listens_otherwise((event.stream, event.key)):
-                        session.send_event(event)
-            after = position
-
-    def _let_hear(self, room_id: str, sessions: list[Session]) -> None:
-        for session in sessions:
-            for subscription in session.of_room(room_id):
-                if subscription.plan is not None:
-                    self._fanout.topics.add(subscription.plan.topic, session)
 
 
 def _questions(person: Person) -> Iterable[tuple[Session, Subscription, Question]]:

@@ -174,12 +174,17 @@ class Recovery:
             await self._clock.sleep(_TELL)
             tell()
 
-    def tell(self, sessions: Collection[HasPosition]) -> None:
+    def tell(self, sessions: Collection[HasPosition], *, unless: Callable[[], bool]) -> None:
         """Tell clients where all their rooms are, behind what waits for delivery; nothing, while
-        that is not proven."""
+        that is not proven.
+
+        Args:
+            unless: some of them have not got all that was delivered. Asked when it is their
+                turn, too: what waits may come to be withheld.
+        """
         proven = self._follows.places.proven()
-        if proven is not None:
-            self._ordered.in_turn(_telling(proven, sessions))
+        if proven is not None and not unless():
+            self._ordered.in_turn(_telling(proven, sessions, unless))
 
 
 def _arrival(standing: Standing, missed: Missed | None, replay: Replay | None) -> Arrival:
@@ -191,7 +196,11 @@ def _arrival(standing: Standing, missed: Missed | None, replay: Replay | None) -
     return Arrival(Position(position.epoch, sequence), missed, replay.events)
 
 
-def _telling(position: Position, sessions: Collection[HasPosition]) -> Iterator[None]:
+def _telling(
+    position: Position, sessions: Collection[HasPosition], unless: Callable[[], bool]
+) -> Iterator[None]:
+    if unless():
+        return
     frame = SharedFrame(position_frame(position), droppable=True, key="position")
     for index, session in enumerate(list(sessions)):
         if session.connection.positioned:

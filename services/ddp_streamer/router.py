@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from opentelemetry.trace import Span, SpanKind, Tracer, TracerProvider
 
 from hubbub.bus import call_context
-from hubbub.contracts.event_log import Audience
+from hubbub.contracts.event_log import Audience, room_audience
 from hubbub.contracts.presence import Status, UnknownStatus
 from hubbub.ddp import messages
 from hubbub.ddp.messages import Method, Sub
@@ -27,7 +27,6 @@ from services.ddp_streamer.audiences import ALL_ROOMS, Places
 from services.ddp_streamer.closing import ResyncCloser
 from services.ddp_streamer.fanout import Fanout, Person
 from services.ddp_streamer.judge import Judge
-from services.ddp_streamer.judge import Routes as JudgeRoutes
 from services.ddp_streamer.logins import Logins
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.positions import Allowance, Since, ready_extra, since_of
@@ -37,6 +36,7 @@ from services.ddp_streamer.recent import Recent
 from services.ddp_streamer.recovery import Arrival, Recovery
 from services.ddp_streamer.relays import Relays
 from services.ddp_streamer.rights import Question, Rights
+from services.ddp_streamer.room_judge import Routes as JudgeRoutes
 from services.ddp_streamer.session import (
     AnonymousRefusal,
     Reply,
@@ -64,6 +64,7 @@ OwnMethod = Callable[[Session, Method], Awaitable[Reply]]
 class Routes(JudgeRoutes, Protocol):
     """What subscriptions need of `Audiences`."""
 
+    def is_routed(self, audience: Audience) -> bool: ...
     def acquire_now(self, audience: Audience) -> bool: ...
     async def acquire(self, audiences: Iterable[Audience], *, timeout: float = 10.0) -> None: ...
     def release(self, audience: Audience) -> None: ...
@@ -155,8 +156,8 @@ class Router:
 
     def tell_positions(self) -> None:
         """Tell clients that asked for it where all their rooms are in the log."""
-        if not self._judge.rooms:  # else there are sockets that have not got all of their rooms
-            self._recovery.tell(self.sessions.keys())
+        # Sockets may be about to be without one of their rooms, by an event that waits.
+        self._recovery.tell(self.sessions.keys(), unless=lambda: self._judge.rooms.busy)
 
     async def wait_until_empty(self) -> None:
         """Return when no session is left."""
@@ -343,6 +344,8 @@ class Router:
                 person = asked_by
             # Asked when the room's changes are heard already: the answer stays true.
             await self._decide(session, plan)
+            while await self._routed_anew(plan, person):
+                await self._decide(session, plan)
         except BaseException:
             self._give_back(plan, person)
             raise
@@ -424,6 +427,25 @@ class Router:
         if plan.question is not None:
             self._rights.doubt(plan.question)
         return sub, plan, wish
+
+    async def _routed_anew(self, plan: Plan, person: Person | None) -> bool:
+        """Whether something of what is to be heard was lost since it was taken; then it begins
+        anew, and returns when it has.
+
+        What was lost is nobody's loss: clients fetch behind `ready`. What comes then must come.
+
+        Raises: Unavailable: that cannot be routed now.
+        """
+        heard = [] if plan.audience is None else [plan.audience]
+        if person is not None:
+            heard += [room_audience(room_id) for room_id in person.places or ()]
+            heard += [ALL_ROOMS] if plan.manner is Manner.MY_MESSAGES else []
+        lost = [audience for audience in heard if not self._routes.is_routed(audience)]
+        if lost:
+            await self._routes.acquire(lost)
+            for audience in lost:
+                self._routes.release(audience)
+        return bool(lost)
 
     async def _decide(self, session: Session, plan: Plan) -> None:
         """Returns in the moment in which the answer is known to be yes.
@@ -607,7 +629,7 @@ class Router:
         self._judge.rights_changed(what)
 
     def room_access_changed(self, room_id: str, sequence: int) -> None:
-        self._judge.room_changed(room_id, sequence)
+        self._judge.rooms.room_changed(room_id, sequence)
 
 
 def _user_ids(value: Any) -> list[str]:

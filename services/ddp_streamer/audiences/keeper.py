@@ -9,7 +9,7 @@ one gathers, so a thousand logins in a burst cost a few round trips.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Final, Literal
@@ -157,6 +157,12 @@ class Audiences:
             return False
         interest.references += 1
         return True
+
+    def is_routed(self, audience: Audience) -> bool:
+        """Whether whatever comes in `audience` from now on will be handed over, or said to be
+        lost."""
+        interest = self._interests.get(audience)
+        return interest is not None and interest.is_open
 
     async def acquire(self, audiences: Iterable[Audience], *, timeout: float = 10.0) -> None:
         """Follow `audiences`; return when every one of them is routed.
@@ -410,11 +416,12 @@ class Audiences:
                 self.doubt("the loop stood still")
 
 
-async def _all_open(interests: Iterable[Interest], timeout: float) -> None:
+async def _all_open(interests: Collection[Interest], timeout: float) -> None:
     """Raises: Unavailable: not within `timeout`."""
-    pending = [interest.opened for interest in interests if not interest.is_open]
-    if not pending:
-        return
-    _, late = await asyncio.wait(pending, timeout=timeout)
-    if late:
-        raise Unavailable("events cannot be routed now")
+    try:
+        async with asyncio.timeout(timeout):
+            # One may be lost, and begin anew, while another one is waited for.
+            while pending := [one.opened for one in interests if not one.is_open]:
+                await asyncio.wait(pending)
+    except TimeoutError:
+        raise Unavailable("events cannot be routed now") from None

@@ -19,6 +19,7 @@ from services.ddp_streamer.fanout.recipients import (
     Listening,
     Recipient,
     Topic,
+    access_changes,
     membership_end,
     tells_missing,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Recipient",
     "Rights",
     "Topic",
+    "access_changes",
     "membership_end",
     "tells_missing",
 ]

@@ -478,8 +478,11 @@ class Fanout:
         if audience == ALL_ROOMS:
             return {s for person in self.people for s in person.my_messages.values()}
         if room_id is not None:
-            return {session for _, session in self.topics.of_room(room_id)} | {
-                session for person in self.people.in_room(room_id) for session in person.sessions
+            persons = (*self.people.in_room(room_id), *self.people.expected(room_id))
+            return {
+                *(session for _, session in self.topics.of_room(room_id)),
+                *self.topics.aside(room_id),
+                *(session for person in persons for session in person.sessions),
             }
         if audience == LOGGED:
             return self.topics.of_streams(frozenset({"notify-logged", "roles"}))

@@ -19,7 +19,7 @@ from hubbub.ids import UserId
 from services.ddp_streamer.audiences import Event
 from services.ddp_streamer.fanout.people import People, Person, Place
 from services.ddp_streamer.fanout.queue import WorkQueue
-from services.ddp_streamer.fanout.recipients import membership_end
+from services.ddp_streamer.fanout.recipients import membership_end, tells_missing
 from services.ddp_streamer.tasks import Tasks
 
 _PATIENCE = 15.0  # seconds for the first moments of a new membership
@@ -148,6 +148,7 @@ class Memberships:
     ) -> None:
         """Let the places begin, then apply what happened while they were read."""
         for place in places.values():
+            self._people.expect(person, place.room_id)
             self._queue.call(partial(self._put_in, person, place))
         for room_id, begun in journal:
             before = places.get(room_id)
@@ -163,7 +164,15 @@ class Memberships:
             known.since = max(known.since, place.since)
             return
         places[place.room_id] = place
-        self._tasks.spawn(self._follow(person, place), "membership")
+        self._people.expect(person, place.room_id)
+        self._tasks.spawn(self._following(person, place), "membership")
+
+    async def _following(self, person: Person, place: Place) -> None:
+        try:
+            await self._follow(person, place)
+        except Exception:
+            _lose(person, place)  # else it would never hear the room
+            raise
 
     async def _follow(self, person: Person, place: Place) -> None:
         """Take the room from the membership's beginning on: first what the log has since then."""
@@ -182,8 +191,7 @@ class Memberships:
                 events = await self._audiences.read(audience, after, position)
             except (Unavailable, Timeout):
                 if loop.time() > deadline:
-                    for session in list(person.sessions):
-                        session.end_lost()
+                    _lose(person, place)
                     break
                 await asyncio.sleep(_PAUSE)
                 continue
@@ -191,6 +199,8 @@ class Memberships:
                 ended = membership_end(event)
                 if ended is not None and ended.user_id == person.user_id:
                     self.ended(ended.user_id, ended.room_id, event.sequence)
+                elif tells_missing(event) and self._holds(person, place):
+                    _lose(person, place)
                 elif self._holds(person, place):
                     self._deliver(person, event)
             after = position
@@ -218,6 +228,12 @@ class Memberships:
         places, person.places = person.places, None
         for place in (places or {}).values():
             self._leave(person, place)
+
+
+def _lose(person: Person, place: Place) -> None:
+    """Something that the room had for this member is missing for good."""
+    for session in list(person.sessions):
+        session.end_lost(place.room_id)
 
 
 def _retrieve(reading: asyncio.Task[None]) -> None:

@@ -45,6 +45,7 @@ class People:
     def __init__(self) -> None:
         self._persons: dict[str, Person] = {}
         self._in_room: dict[str, dict[Person, None]] = {}
+        self._expected: dict[str, dict[Person, None]] = {}
 
     def __len__(self) -> int:
         return len(self._persons)
@@ -73,18 +74,32 @@ class People:
             del self._persons[person.user_id]
         return True
 
+    def expect(self, person: Person, room_id: str) -> None:
+        """`person` is given what the room has had so far, and will be put in behind that."""
+        self._expected.setdefault(room_id, {})[person] = None
+
     def put_in(self, person: Person, room_id: str) -> None:
         """From now on `person` gets what members of the room get."""
+        _remove(self._expected, person, room_id)
         self._in_room.setdefault(room_id, {})[person] = None
 
     def take_out(self, person: Person, room_id: str) -> None:
         """From now on `person` gets nothing of the room."""
-        persons = self._in_room.get(room_id)
-        if persons is not None:
-            persons.pop(person, None)
-            if not persons:
-                del self._in_room[room_id]
+        _remove(self._expected, person, room_id)
+        _remove(self._in_room, person, room_id)
 
     def in_room(self, room_id: str) -> dict[Person, None]:
         """The persons who get what members of the room get; not to be changed."""
         return self._in_room.get(room_id, {})
+
+    def expected(self, room_id: str) -> dict[Person, None]:
+        """The persons who are about to be put in; not to be changed."""
+        return self._expected.get(room_id, {})
+
+
+def _remove(by_room: dict[str, dict[Person, None]], person: Person, room_id: str) -> None:
+    persons = by_room.get(room_id)
+    if persons is not None:
+        persons.pop(person, None)
+        if not persons:
+            del by_room[room_id]

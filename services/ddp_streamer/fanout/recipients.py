@@ -12,6 +12,7 @@ from hubbub.contracts.event_log import (
     EventsMissing,
     Kind,
     MembershipEnded,
+    RoomAccessChanged,
     decode_control,
 )
 from services.ddp_streamer.audiences import Event
@@ -42,6 +43,11 @@ def membership_end(event: Event) -> MembershipEnded | None:
 def tells_missing(event: Event) -> bool:
     """Whether `event` stands for one that could not be published."""
     return isinstance(_control(event), EventsMissing)
+
+
+def access_changes(event: Event) -> bool:
+    """Whether `event` says that others may follow its room than before."""
+    return isinstance(_control(event), RoomAccessChanged)
 
 
 def _control(event: Event) -> ControlEvent | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from sys import intern
 
 from services.ddp_streamer.fanout.recipients import Listening, Recipient, Topic, room_of_topic
@@ -19,6 +21,7 @@ class Topics:
     def __init__(self) -> None:
         self._listeners: dict[Topic, Listeners] = {}
         self._by_room: dict[str, set[Topic]] = {}
+        self._aside: dict[str, Counter[Listening]] = {}
 
     def __len__(self) -> int:
         return len(self._listeners)
@@ -58,6 +61,28 @@ class Topics:
             for topic in self._by_room.get(room_id, ())
             for session in self._listeners[topic].values()
         ]
+
+    def set_aside(self, room_id: str) -> list[tuple[Topic, Listening]]:
+        """Nobody hears this room any more; who did. Each session is `aside` until `end_aside`."""
+        removed = self.of_room(room_id)
+        for topic, session in removed:
+            self.remove(topic, session)
+        if removed:
+            aside = self._aside.setdefault(room_id, Counter())
+            aside.update({session for _, session in removed})
+        return removed
+
+    def end_aside(self, room_id: str, sessions: Iterable[Listening]) -> None:
+        """These hear the room again or never will; once for each `set_aside`."""
+        aside = self._aside[room_id]
+        aside.subtract(sessions)
+        self._aside[room_id] = aside = +aside
+        if not aside:
+            del self._aside[room_id]
+
+    def aside(self, room_id: str) -> list[Listening]:
+        """The sessions that are to hear this room again, if they may."""
+        return list(self._aside.get(room_id, ()))
 
     def of_streams(self, streams: frozenset[str]) -> set[Listening]:
         """The sessions that listen to anything of `streams`."""

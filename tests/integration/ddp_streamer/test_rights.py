@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import orjson
@@ -17,6 +18,7 @@ from hubbub.contracts.event_log import (
     user_audience,
 )
 from hubbub.ddp.stream import stream_frame
+from services.ddp_streamer.audiences.interest import Interest
 from tests.integration.ddp_streamer.world import DdpClient, World, world
 from tests.waiting import eventually
 
@@ -50,6 +52,38 @@ async def test_a_right_that_was_seen_too_late_to_be_lost_is_lost_two_seconds_lat
     await town.hub.message("C1", "later")
     await eventually(lambda: ann.texts("C1") == ["still", "later"])
     assert bob.texts("C1") == ["still"]
+
+
+async def test_a_sub_is_ready_when_its_room_is_heard_again(
+    town: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes between the client's fetching and the room's new beginning would reach nobody."""
+    town.room("R1", "bob")
+    bob = await town.client("bob")
+    audiences, gate = town.streamer.audiences, asyncio.Event()
+    opening = audiences._open
+
+    async def late(batch: list[Interest]) -> None:
+        await gate.wait()
+        await opening(batch)
+
+    town.facts.authorization_away = True
+    sub_id = await bob.sub("room-messages", "R1")
+    await eventually(lambda: audiences.is_routed(room_audience("R1")))
+    monkeypatch.setattr(audiences, "_open", late)
+    interest = audiences._interests.get(room_audience("R1"))
+    assert interest is not None
+    audiences._continuity.lose([interest], "for this test", "failed")
+    town.facts.authorization_away = False
+    # It has been decided, and waits for its room; or it has been answered.
+    await eventually(lambda: interest.references == 2 or bob.frames[-1]["msg"] == "ready")
+    await bob.send(msg="ping", id="p")
+    await bob.got(lambda frame: frame.get("msg") == "pong")
+    assert bob.frames[-1]["msg"] == "pong"
+    gate.set()
+    assert (await bob.answered(sub_id))["msg"] == "ready"
+    await town.hub.message("R1", "heard")
+    await bob.hears("room-messages", "R1")
 
 
 async def test_without_preview_only_members_read(town: World) -> None:

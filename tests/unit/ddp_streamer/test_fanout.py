@@ -456,6 +456,50 @@ async def test_what_the_hub_could_not_publish_is_a_loss_for_those_who_listen(hal
     assert bystander.lost == 0
 
 
+async def test_a_new_member_is_told_of_what_is_missing_in_what_it_is_given(hall: Hall) -> None:
+    """It passed here before the membership was heard of: only the log tells of it."""
+    member, bystander = hall.listen("c1", user="u"), hall.listen("c2", user="v")
+    for session in (member, bystander):
+        await hall.follow(session)
+    payload = encode_control(EventsMissing(reason="too-large"))
+    missing = Event(
+        room_audience("R1"), hall.sequence + 2, 0, 1, "x", Kind.CONTROL, "", "", {}, payload
+    )
+    hall.routes.log.append(missing)
+    hall.began("u", "R1")
+    await eventually(lambda: member.lost)
+    assert bystander.lost == 0
+
+
+async def test_a_room_that_is_lost_while_a_member_is_on_the_way_is_a_loss(hall: Hall) -> None:
+    member = hall.listen("c1", user="u")
+    person = await hall.follow(member)
+    hall.began("u", "R1")
+    assert person not in hall.fanout.people.in_room("R1")
+    hall.fanout.on_lost(room_audience("R1"))
+    assert member.lost == 1
+    await eventually(lambda: person in hall.fanout.people.in_room("R1"))
+    assert hall.fanout.people.expected("R1") == {}
+    hall.began("u", "R2")
+    hall.ended("u", "R2")
+    hall.fanout.on_lost(room_audience("R2"))
+    assert member.lost == 1
+
+
+async def test_a_member_who_cannot_be_let_in_is_told(hall: Hall) -> None:
+    member = hall.listen("c1", user="u")
+    await hall.follow(member)
+    hall.routes.read = broken_read  # type: ignore[assignment,method-assign]
+    hall.began("u", "R1")
+    hall.say("R1", "never heard")
+    await eventually(lambda: member.lost)
+    assert member.texts == []
+
+
+async def broken_read(*_: object) -> list[Event]:
+    raise ValueError("a defect")
+
+
 @pytest.mark.parametrize(("kind", "lost"), [("c", 1), ("p", 0)])
 async def test_what_is_missing_of_a_public_room_concerns_its_readers(
     hall: Hall, kind: str, lost: int
@@ -642,7 +686,8 @@ async def test_a_status_that_cannot_be_told_does_not_keep_back_the_others(hall: 
     hall.fanout.shed(Level.PRESENCE)
     for user in ("v", "w"):
         hall.fanout.on_ephemeral(presence(user, 1))
-    told, session.socket.send_shared = session.socket.send_shared, broken  # type: ignore[method-assign]
+    told = session.socket.send_shared
+    session.socket.send_shared = broken  # type: ignore[assignment,method-assign]
     hall.fanout.when_delivered(lambda: hall.fanout.shed(Level.NOTHING))
     assert session.socket.sent == []
     session.socket.send_shared = told  # type: ignore[method-assign]
