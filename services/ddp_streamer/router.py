@@ -150,9 +150,12 @@ class Router:
 
     def start(self) -> None:
         """Begin what runs beside the sessions, as long as the streamer does."""
-        self._tasks.spawn(self._judge.judge_everybody(), "judge-everybody")
-        self._tasks.spawn(self._judge.judge_strangers(), "judge-strangers")
-        self._tasks.spawn(self._recovery.keep_telling(self.tell_positions), "tell-positions")
+        for name, work in (
+            ("judge-everybody", self._judge.judge_everybody()),
+            ("judge-strangers", self._judge.judge_strangers()),
+            ("tell-positions", self._recovery.keep_telling(self.tell_positions)),
+        ):
+            self._tasks.spawn(work, name, vital=True)
 
     def tell_positions(self) -> None:
         """Tell clients that asked for it where all their rooms are in the log."""

@@ -150,6 +150,7 @@ class Streamer:
             on_recovery=metrics.recovery,
             on_filtered=metrics.filter,
             on_dropped=metrics.drop,
+            on_death=on_death,
             on_task_failed=on_task_failed,
         )
         metrics.distinct_topics.set_function(lambda: len(self.audiences))
@@ -336,10 +337,40 @@ class Streamer:
             await self._identities.renew(self.router.sessions)
 
 
+class VitalTaskDied(Exception):
+    """A task has ended without which a streamer hears or does not do everything."""
+
+
 async def run(process: Process) -> None:
-    """Serve clients until the process is asked to stop; then drain."""
+    """Serve clients until the process is asked to stop; then drain.
+
+    Raises:
+        VitalTaskDied: clients have been sent elsewhere; whoever started this starts a whole one.
+    """
     settings = load(StreamerSettings)
     metrics = StreamerMetrics(process.registry)
+    health = process.health
+    dead: list[str] = []
+
+    def on_death(task: str) -> None:
+        dead.append(task)
+        health.died(task)
+        log.error("vital_task_died", task=task)
+        # Their clients may have missed something by now, as when events are lost.
+        window = min(settings.drain_window, settings.resync_window)
+        process.stop("the death of a vital task", window=window)
+
+    await _serve(process, settings, metrics, on_death)
+    if dead:
+        raise VitalTaskDied(", ".join(dead))
+
+
+async def _serve(
+    process: Process,
+    settings: StreamerSettings,
+    metrics: StreamerMetrics,
+    on_death: Callable[[str], None],
+) -> None:
     health = process.health
     async with process.bus(decides_readiness=False) as bus, AsyncExitStack() as stack:
         streamer = Streamer(
@@ -348,7 +379,7 @@ async def run(process: Process) -> None:
             metrics,
             process.instance,
             healthy=lambda: health.is_ready,
-            on_death=health.died,
+            on_death=on_death,
             on_task_failed=process.metrics.task_failed,
         )
         if not await _begun(stack, streamer, process.stopping):

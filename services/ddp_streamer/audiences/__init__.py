@@ -4,6 +4,7 @@
 * `chain`       the order of one audience: pure
 * `leaders`     which hub's events count: pure
 * `log`         reading the event log by direct get
+* `state`       what the log holds, asked for once by many
 * `wire`        subscriptions without queues
 * `interest`    which audiences are followed, and for how many
 * `continuity`  filling holes, checking tails, saying what is lost

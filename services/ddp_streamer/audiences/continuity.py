@@ -30,6 +30,7 @@ from services.ddp_streamer.audiences.interest import ALL_ROOMS, Interest, Intere
 from services.ddp_streamer.audiences.leaders import Leaders
 from services.ddp_streamer.audiences.log import MAX_SUBJECTS, LogReader, LogState, LogUnavailable
 from services.ddp_streamer.audiences.passed import Passed
+from services.ddp_streamer.audiences.state import SharedState
 from services.ddp_streamer.tally import Recovery
 from services.ddp_streamer.tasks import Tasks
 
@@ -92,6 +93,7 @@ class Continuity:
         self._interests = interests
         self._receiver = receiver
         self._tasks = tasks
+        self._state = SharedState(reader, tasks=tasks)
         self._forward = forward
         self._reopen = reopen
         self._on_gap = on_gap
@@ -143,7 +145,7 @@ class Continuity:
         created = self._created
         if created is None:
             # It was replaced, and has been followed since by what came from it.
-            created = self._created = (await self._reader.state()).created
+            created = self._created = (await self._state.now()).created
         return self.leaders.log_epoch, created
 
     # --- holes --------------------------------------------------------------------------------
@@ -162,6 +164,10 @@ class Continuity:
         except Lost as error:
             self._count_gap(found)
             self.lose([interest], str(error), "failed")
+        except Exception:
+            self._count_gap(found)
+            self.lose([interest], "the repair has failed", "failed")
+            raise
         else:
             if chain is not interest.chain:
                 self._count_gap(found)  # `lose` has counted how it ended

@@ -81,15 +81,21 @@ class Audiences:
         on_recovery: Callable[[Recovery, int], None] = _ignore,
         on_filtered: Callable[[Literal["stale_epoch", "duplicate"]], None] = _ignore,
         on_dropped: Callable[[Literal["queue_full"]], None] = _ignore,
+        on_death: Callable[[str], None] = _ignore,
         on_task_failed: Callable[[str], None] = _ignore,
     ) -> None:
+        """
+        Args:
+            on_death: told of a task that has failed and without which this is deaf.
+            on_task_failed: told of every task that has failed.
+        """
         self._client = client
         self._receiver = receiver
         self._linger = linger
         self._clock = clock or SystemClock()
         self._on_filtered = on_filtered
         self._on_dropped = on_dropped
-        self._tasks = Tasks(on_failure=on_task_failed)
+        self._tasks = Tasks(on_death, on_failure=on_task_failed)
         self._interests = Interests()
         self._reader = LogReader(client)
         self._waiting: list[Interest] = []  # to be opened
@@ -115,10 +121,13 @@ class Audiences:
         """Wait for the log and read who leads. Nothing is followed yet."""
         await self._reader.open()
         await self._follow_control()
-        self._tasks.spawn(self._open_waiting(), "open-audiences")
-        self._tasks.spawn(self._close_idle(), "close-audiences")
-        self._tasks.spawn(self._watch_stalls(), "watch-stalls")
-        self._tasks.spawn(self._continuity.watch_doubts(), "prove-audiences")
+        for name, work in (
+            ("open-audiences", self._open_waiting()),
+            ("close-audiences", self._close_idle()),
+            ("watch-stalls", self._watch_stalls()),
+            ("prove-audiences", self._continuity.watch_doubts()),
+        ):
+            self._tasks.spawn(work, name, vital=True)
         return self
 
     async def __aexit__(

@@ -20,6 +20,7 @@ from services.ddp_streamer.audiences.chain import Chain
 from services.ddp_streamer.audiences.event import Event
 from services.ddp_streamer.audiences.interest import Interest
 from services.ddp_streamer.audiences.log import LogReader, LogUnavailable, Read
+from services.ddp_streamer.audiences.state import SharedState
 from services.ddp_streamer.positions import Missed
 from services.ddp_streamer.tasks import Tasks
 
@@ -54,6 +55,7 @@ class SharedReads:
     def __init__(self, reader: LogReader, *, tasks: Tasks) -> None:
         self._reader = reader
         self._tasks = tasks
+        self._state = SharedState(reader, tasks=tasks)
         self._gate = asyncio.Semaphore(_PARALLEL)
         self._under_way: dict[tuple[Audience, int], asyncio.Future[Part]] = {}
 
@@ -71,7 +73,7 @@ class SharedReads:
         try:
             async with self._gate:
                 read = await self._reader.behind(*key)
-                state = await self._reader.state()
+            state = await self._state.now()
             part.set_result(Part(read, state.created, state.first, state.last))
         except Exception as error:
             part.set_exception(error)

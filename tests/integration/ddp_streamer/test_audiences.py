@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import pytest
+from structlog.testing import capture_logs
 
 from hubbub.bus.connection import Connection
 from hubbub.contracts.event_log import (
@@ -20,6 +21,7 @@ from hubbub.contracts.event_log import (
 )
 from hubbub.errors import Unavailable
 from services.ddp_streamer.audiences import ALL_ROOMS, Audiences, Patience
+from services.ddp_streamer.audiences.log import LogReader, Read
 from tests.integration.ddp_streamer.harness import Cable, Ear, FakeHub, connected, fresh_log
 from tests.waiting import eventually
 
@@ -128,6 +130,29 @@ async def test_a_hole_is_filled_in_order(stage: Stage) -> None:
     await eventually(lambda: len(stage.ear.events) == 7)
     texts = [payload.split(b'"_id":"')[1][:2] for payload in stage.ear.payloads(ROOM)]
     assert texts == [b"m%d" % number for number in range(7)]
+
+
+async def test_a_repair_that_fails_leaves_nobody_deaf(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its listeners are told, and hear what comes."""
+
+    async def behind(*_: object) -> Read:
+        raise ValueError("a defect")
+
+    await stage.audiences.acquire([ROOM])
+    with Loss(stage, ROOM) as loss:
+        await stage.hub.message("R1", "lost")
+        await eventually(lambda: loss.payloads)
+    with monkeypatch.context() as broken, capture_logs() as lines:
+        broken.setattr(LogReader, "behind", behind)
+        await stage.hub.message("R1", "held")
+        await eventually(lambda: stage.ear.lost == [ROOM])
+        await eventually(lambda: stage.audiences.is_routed(ROOM))
+    assert [line["task"] for line in lines if line["event"] == "task_failed"] == ["gap-repair"]
+    await stage.hub.message("R1", "heard")
+    await eventually(lambda: len(stage.ear.events) == 1)
+    assert b"heard" in stage.ear.payloads(ROOM)[0]
 
 
 async def test_a_lost_tail_is_found_by_the_watermark(stage: Stage) -> None:

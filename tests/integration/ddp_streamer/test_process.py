@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from hubbub.bus import BusSettings, NatsBus
 from hubbub.contracts.streamers import StreamerReported
 from hubbub.local.programs import free_port
 from hubbub.runtime import Process
+from hubbub.tasks import owned
 from services.ddp_streamer import service
+from services.ddp_streamer.audiences import Audiences
 from tests.integration.ddp_streamer.harness import Cable, FakeHub, connected, fresh_log
 from tests.unit.ddp_streamer.rawclient import RawClient, handshake
 from tests.waiting import eventually
@@ -64,6 +67,19 @@ class Running:
 
 @pytest.fixture
 async def streamer(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
+    async with _living(nats_url, monkeypatch) as (running, life):
+        yield running
+        running.process.stop("test")
+        async with asyncio.timeout(20):
+            await life
+    assert running.process.health.state == "closed"
+
+
+@asynccontextmanager
+async def _living(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Running, asyncio.Task[None]]]:
+    """A streamer that serves, and its life."""
     async with connected(nats_url) as client, Cable(nats_url) as cable, _neighbour(nats_url) as bus:
         await fresh_log(client)
         await FakeHub(client).begin()
@@ -79,12 +95,10 @@ async def streamer(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         life = asyncio.create_task(service.run(process))
         await eventually(lambda: process.health.is_ready or life.done(), within=10)
         try:
-            yield Running(process, cable, port, bus)
+            yield Running(process, cable, port, bus), life
         finally:
-            process.stop("test")
-            async with asyncio.timeout(20):
-                await life
-        assert process.health.state == "closed"
+            life.cancel()
+            await asyncio.wait([life])
 
 
 @asynccontextmanager
@@ -154,6 +168,37 @@ async def _handshake(port: int) -> str:
         return await client.head()
     finally:
         await client.end()
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [("_close_idle", "close-audiences"), ("_open_waiting", "open-audiences")]
+)
+async def test_a_vital_task_that_dies_ends_the_process(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch, task: str, name: str
+) -> None:
+    """Clients are sent elsewhere first; the end is a failure, so that it is started again."""
+    dying = asyncio.Event()
+
+    living = getattr(Audiences, task)
+
+    async def dies(audiences: Audiences) -> None:
+        async with owned(living(audiences)):
+            await dying.wait()
+        raise ValueError("the reason")
+
+    monkeypatch.setattr(Audiences, task, dies)
+    with capture_logs() as lines:
+        async with _living(nats_url, monkeypatch) as (streamer, life):
+            client = await RawClient.greeted(streamer.port)
+            dying.set()
+            assert await client.close_code() == 1012
+            with pytest.raises(service.VitalTaskDied):
+                async with asyncio.timeout(20):
+                    await life
+            await client.end()
+    (line,) = [line for line in lines if line["event"] == "vital_task_died"]
+    assert line["task"] == name
+    assert not streamer.process.health.liveness().ok
 
 
 async def test_what_it_shows_of_its_sockets_lets_nobody_in(streamer: Running) -> None:

@@ -14,6 +14,7 @@ from hubbub.contracts.event_log import Audience, room_audience
 from services.ddp_streamer.audiences.interest import Interest
 from services.ddp_streamer.audiences.log import LogState, LogUnavailable, Read
 from services.ddp_streamer.audiences.replay import Limits, Replay, SharedReads, Unrecoverable
+from services.ddp_streamer.audiences.state import SharedState
 from services.ddp_streamer.tasks import Tasks
 from tests.unit.ddp_streamer.stage import message_event
 from tests.waiting import eventually
@@ -32,6 +33,9 @@ class FakeLog:
         self.gate = asyncio.Event()
         self.gate.set()
         self.away = False
+        self.states = 0
+        self.state_gate = asyncio.Event()
+        self.state_gate.set()
 
     async def behind(self, audience: Audience, sequence: int) -> Read:
         self.asked.append((audience, sequence))
@@ -45,7 +49,12 @@ class FakeLog:
         return Read(events[:10], len(events) <= 10)
 
     async def state(self) -> LogState:
-        return self.state_now
+        self.states += 1
+        answer = self.state_now
+        await self.state_gate.wait()
+        if self.away:
+            raise LogUnavailable("away")
+        return answer
 
 
 class Bench:
@@ -185,6 +194,42 @@ async def test_those_who_miss_the_same_share_a_reading(tasks: Tasks) -> None:
     await asyncio.gather(*waiting)
     assert all(places(replay) == [2, 3] for replay in replays[:-1])
     assert len(bench.log.asked) == 1
+
+
+async def test_the_state_of_the_log_is_asked_for_once_in_a_burst(tasks: Tasks) -> None:
+    bench = Bench(FakeLog(*range(1, 101)), tasks)
+    bench.open(100)
+    bench.log.state_gate.clear()
+    replays = [bench.replay(since) for since in range(90, 100)]
+    waiting = [asyncio.create_task(replay.catch_up()) for replay in replays]
+    await eventually(lambda: len(bench.log.asked) == 10 and not bench.log.running)
+    bench.log.state_gate.set()
+    await asyncio.gather(*waiting)
+    assert bench.log.states <= 2  # for the first one, and for all the others
+    assert [len(replay.events) for replay in replays] == list(range(10, 0, -1))
+
+
+async def test_no_state_of_the_log_is_older_than_what_was_read(tasks: Tasks) -> None:
+    """Else it would not prove that nothing had gone when that was read."""
+    log = FakeLog(*range(1, 101))
+    state = SharedState(log, tasks=tasks)
+    log.state_gate.clear()
+    first = asyncio.create_task(state.now())
+    await eventually(lambda: log.states == 1)
+    log.state_now = LogState("then", 50, 100)
+    later = [asyncio.create_task(state.now()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    later.pop().cancel()  # its going harms nobody
+    log.state_gate.set()
+    assert (await first).first == 1
+    assert [one.first for one in await asyncio.gather(*later)] == [50, 50]
+    log.away = True
+    for _ in range(2):
+        with pytest.raises(LogUnavailable):
+            await state.now()
+    log.away = False
+    assert (await state.now()).first == 50
+    assert log.states == 5
 
 
 async def test_few_read_beside_each_other(tasks: Tasks) -> None:
