@@ -28,7 +28,8 @@ RUN python -m pip wheel --wheel-dir /wheels --no-deps . \
     && python -m venv --without-pip /opt/hubbub \
     && python -m pip --python /opt/hubbub/bin/python install \
         --no-index --find-links /wheels --requirement requirements.txt hubbub \
-    && mkdir /keys
+    && /opt/hubbub/bin/hubbub nats-keys /keys --apart \
+    && find /keys -type f -delete
 
 
 FROM ${BASE}
@@ -40,7 +41,7 @@ LABEL org.opencontainers.image.title="Hubbub" \
       org.opencontainers.image.revision="${REVISION}"
 
 COPY --from=build /opt/hubbub /opt/hubbub
-# A volume mounted here begins as ours: `hubbub nats-keys` can write into it.
+# Empty folders. A volume mounted at one of them begins as ours: `hubbub nats-keys` can write into it.
 COPY --from=build --chown=10001:10001 /keys /etc/hubbub/keys
 
 # The root file system may be read-only: nothing is written but in /tmp. A user id without a name

@@ -26,6 +26,22 @@ def test_the_folder_has_everybodys_key(tmp_path: Path, capsys: pytest.CaptureFix
         assert file.read_text().strip() not in printed
 
 
+def test_every_file_may_have_a_folder_of_its_own(tmp_path: Path) -> None:
+    """And a second run finds them there; only the owner sees into those with a secret."""
+    command = ["nats-keys", str(tmp_path / "keys"), "--apart"]
+    assert main(command) == 0
+
+    expected = {f"{user}/{user}.nk" for user in all_rights()} | {"nats/authorization.conf"}
+    files = [file for file in (tmp_path / "keys").rglob("*") if file.is_file()]
+    assert {str(file.relative_to(tmp_path / "keys")) for file in files} == expected
+    for file in files:
+        assert file.parent.stat().st_mode & 0o077 == (0 if file.suffix == ".nk" else 0o055)
+
+    before = {file: file.read_text() for file in files}
+    assert main(command) == 0
+    assert {file: file.read_text() for file in files} == before
+
+
 def test_what_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In one line."""
     (tmp_path / "keys").write_text("a file")

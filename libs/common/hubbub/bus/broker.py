@@ -15,24 +15,36 @@ from hubbub.bus.permissions import Rights, all_rights
 
 AUTHORIZATION = "authorization.conf"
 
+_SERVER = "nats"
+"""The folder of what the server gets, where every file is apart; no user has this name."""
+
 _EXPIRES = "2m"  # longer than any deadline of a call
 
 
-def make_keys(folder: Path, *, rights: Mapping[str, Rights] | None = None) -> Path:
+def make_keys(
+    folder: Path, *, rights: Mapping[str, Rights] | None = None, apart: bool = False
+) -> Path:
     """Make the keys that are missing in `folder`, and its `authorization.conf` anew.
 
     Keys that are there stay as they are. Only the owner can read the seeds.
 
     Args:
         rights: user → what it may do; the services and the command line if None.
+        apart: every file in a folder of its own, `<user>/<user>.nk` and
+            `nats/authorization.conf`, so that each can be given away without the others.
 
     Returns: the path of the configuration.
     Raises: OSError; ValueError: a file that is there holds no key, which is named.
     """
     rights = all_rights() if rights is None else rights
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keys = {user: public_key(_kept_seed(key_file(folder, user))) for user in rights}
-    configuration = folder / AUTHORIZATION
+
+    def place(name: str, mode: int = 0o700) -> Path:
+        found = folder / name if apart else folder
+        found.mkdir(mode=mode, parents=True, exist_ok=True)
+        return found
+
+    keys = {user: public_key(_kept_seed(key_file(place(user), user))) for user in rights}
+    configuration = place(_SERVER, 0o755) / AUTHORIZATION
     _write(configuration, authorization(keys, rights), mode=0o644)
     return configuration
 

@@ -5,7 +5,9 @@
 Writes into the folder `<service>.nk` for each service and `cli.nk` for this command line, which
 are secret, and `authorization.conf`, which is not: a NATS server includes it. Services find their
 key with HUBBUB_NATS_KEYS=FOLDER. Keys that are there stay; delete one and run this again to
-exchange it, then reload the server. With `--table` it prints who may do what, and writes nothing.
+exchange it, then reload the server. With `--apart` every file gets a folder of its own, named
+after its user or `nats`, so that containers can mount their own key and see no other. With
+`--table` it prints who may do what, and writes nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from hubbub.cli.failure import Failure, WrongUse
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="where the keys are, or shall be")
+    parser.add_argument("--apart", action="store_true", help="every file in a folder of its own")
     parser.add_argument("--table", action="store_true", help="print the rights as Markdown")
 
 
@@ -30,7 +33,7 @@ def main(chosen: argparse.Namespace) -> int:
         print(table(), end="")
         return 0
     try:
-        configuration = make_keys(chosen.folder)
+        configuration = make_keys(chosen.folder, apart=chosen.apart)
     except (OSError, ValueError) as error:
         raise Failure(f"the keys cannot be made: {error}") from None
     print(f"{len(all_rights())} keys are in {chosen.folder}; the NATS server includes")
