@@ -122,12 +122,20 @@ class Leader:
             LeadershipLost, LogChanged, TailStuck: this term must end; perhaps in a group.
         """
         tops, begun = Tops(), self._clock.monotonic()
-        self._metrics.log_wait.of(lambda: self._clock.monotonic() - begun)
+
+        def waited() -> float:
+            """Seconds without a sign of life of the log; beginning is nothing but waiting."""
+            if self._publisher is not None:
+                return self._publisher.waited()
+            return self._clock.monotonic() - begun
+
+        self._metrics.log_wait.of(waited)
         try:
-            position = await self._position(term)
-            beginning = await self._take_over(term, tops)
-            await self._insist(term, self._knowledge.begin)
-            await self._publish_all(term, stopping, position, beginning, tops)
+            async with owned(self._reach.watch(waited)):
+                position = await self._position(term)
+                beginning = await self._take_over(term, tops)
+                await self._insist(term, self._knowledge.begin)
+                await self._publish_all(term, stopping, position, beginning, tops)
         except* LogChanged as changed:
             if any(str(error) == "wedged" for error in leaves(changed)):
                 await self._give_log_up(term)
@@ -165,7 +173,6 @@ class Leader:
         )
         feed = Feed(self._settings.buffer)
         self._publisher = publisher
-        self._metrics.log_wait.of(publisher.waited)
         heed_cancellation()
         try:
             async with owned(publisher.run(), announcer.run(term)):
@@ -335,7 +342,6 @@ class Leader:
                 reason = "storage" if isinstance(error, LogFull) else "unavailable"
                 self._metrics.refusals.labels(reason).inc()
                 log.warning("waiting_for_log", reason=f"{type(error).__name__}: {error}"[:200])
-                await self._reach.test(begun)
                 if else_ and self._clock.monotonic() - begun >= self._settings.log_patience:
                     begun = self._clock.monotonic()
                     await else_()

@@ -30,7 +30,6 @@ from services.stream_hub.jetstream import (
     LogUnavailable,
 )
 from services.stream_hub.metrics import HubMetrics
-from services.stream_hub.reach import Reach
 from services.stream_hub.recent import RecentEvents
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import Checkpoint
@@ -123,7 +122,6 @@ class Publisher:
         self._timer: asyncio.TimerHandle | None = None
         self._taken_at = clock.monotonic()  # when the log took something last
         self._complained = False
-        self._reach = Reach(event_log, clock, patience=settings.log_silence)
         self._epoch = str(term.epoch)
         event_log.on_acknowledged(self._acknowledged)
 
@@ -372,7 +370,6 @@ class Publisher:
                 raise LogChanged("missing") from None
             except LogUnavailable as error:
                 log.warning("log_unavailable", reason=str(error), pending=len(self._pending))
-                await self._reach.test(self._taken_at)
                 self._lose_patience()
                 await self._rest()
         entries, last = found

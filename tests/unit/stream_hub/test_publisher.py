@@ -35,7 +35,7 @@ from tests.unit.stream_hub.fakes import (
 )
 from tests.waiting import eventually
 
-SETTINGS = StreamHubSettings(window=20, acknowledge_timeout=0.05, log_silence=0.05)
+SETTINGS = StreamHubSettings(window=20, acknowledge_timeout=0.05)
 BASE = Checkpoint({"_data": "base"}, 0, "", 4)
 
 
@@ -382,16 +382,6 @@ async def test_while_the_log_takes_nothing_the_wait_grows(fate: str) -> None:
         assert await publisher.drain(5.0)
         assert publisher.waited() == 0.0
     assert _valid(log) == _ids(1, 5)
-
-
-async def test_a_hub_that_is_cut_off_from_nats_stops_leading() -> None:
-    log = FakeLog()
-    log.away, log.cut_off = 1_000, True
-    log.before = lambda number, entry: "lost"
-    with pytest.raises(ExceptionGroup) as caught:
-        async with _running(log, term_of()) as publisher:
-            await _submit(publisher, 1, 60)
-    assert caught.group_contains(LeadershipLost, match="cut_off")
 
 
 async def test_a_log_that_does_not_answer_on_a_nats_that_does_is_waited_for() -> None:
