@@ -23,7 +23,8 @@ STILL: Final = 2.5  # seconds without a change; effects of a write come within t
 
 BOOKKEEPING: Final = frozenset(
     {"usersSessions", "hubbub_leases", "hubbub_login_failures", "hubbub_audit", "hubbub_rates"}
-    | {"hubbub_chores", "hubbub_once", "rocketchat_statistics", "system.profile"}
+    | {"hubbub_chores", "hubbub_once", "hubbub_rounds"}
+    | {"rocketchat_statistics", "system.profile"}
 )
 """Collections that change by themselves, or in which a refused call may leave a trace: who is
 there, who leads, whose turn it is, who failed to sign in."""

@@ -60,8 +60,8 @@ COLLECTIONS: Mapping[str, Mapping[str, Actions]] = MappingProxyType(
         },
         "gateway": {
             **_ALL,
-            "hubbub_leases": WRITE,
             "hubbub_rest_rates": WRITE,
+            "hubbub_rounds": WRITE,
             "rocketchat__trash": WRITE,
             "rocketchat_avatars": WRITE,
             "rocketchat_custom_emoji": WRITE,

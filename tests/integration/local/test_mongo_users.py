@@ -144,6 +144,9 @@ _FOREIGN: Mapping[str, list[Document]] = {
         _find("rocketchat_message"),
         _insert("rocketchat_roles"),
         _find("hubbub_audit"),
+        # Who holds the hub's lease decides what clients are told.
+        _find("hubbub_leases"),
+        _update("hubbub_leases"),
     ],
     "messaging": [_update("users"), _delete("users"), _find("hubbub_audit"), _index("users")],
     "presence": [_insert("users"), _delete("users"), _find("rocketchat_message")],
