@@ -239,6 +239,7 @@ class Leader:
             return await self._log.append_now(event.audience, event.payload, event.headers)
 
         sequence = await self._insist(term, mark, else_=_wedged)
+        term.announced = continuity.log.epoch
 
         async def read() -> list[Entry]:
             now = await self._expect(term, state, sequence)
@@ -413,10 +414,14 @@ class Leader:
     async def _resync(self, term: Term, publisher: Publisher, item: Read) -> None:
         """Say that changes are missing: whoever keeps a state must fetch it again."""
         log.error("resync", reason=item.gap)
-        await self._break_continuity(term, item.gap)
+        # First what may fail or last: from the new name to its marker nothing must come between.
         await self._insist(term, self._knowledge.begin)
+        term.announced = ""
+        await self._break_continuity(term, item.gap)
         event = takeover.marker(term.epoch, term.holder, term.log, resync=True)
         await publisher.submit(item.position, [event], read_at=item.read_at, label="gap")
+        await publisher.settled()
+        term.announced = term.log.epoch
         await self._tell(dict.fromkeys((RolesChanged(), PermissionsChanged())))
 
     async def _break_continuity(self, term: Term, reason: str) -> None:

@@ -191,12 +191,16 @@ class Publisher:
         """Wait until everything is acknowledged; False if that took too long."""
         try:
             async with asyncio.timeout(within):
-                while self._pending:
-                    self._moved.clear()
-                    await self._moved.wait()
+                await self.settled()
         except TimeoutError:
             return False
         return True
+
+    async def settled(self) -> None:
+        """Wait until everything is acknowledged, as `submit` waits for room."""
+        while self._pending:
+            self._moved.clear()
+            await self._moved.wait()
 
     def close(self) -> None:
         """Hear of nothing any more."""

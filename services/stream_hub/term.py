@@ -32,6 +32,9 @@ class Term:
         self.checkpoint: Checkpoint = lease.checkpoint
         """How far the work is done; whoever does it writes it here, renewals save it."""
         self.log: LogIdentity = lease.log
+        self.announced = lease.log.epoch
+        """How the last marker in the log calls it. Empty while the next one is on its way: two
+        names in turn would make all clients load anew for each."""
         self._clock = clock
         self._fence = fence
         self._until = sent + fence

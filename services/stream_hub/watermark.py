@@ -82,9 +82,12 @@ class Announcer:
             now = self._clock.monotonic()
             if not self._tops.turn() and now - told < self._idle - self._interval / 2:
                 continue
+            name = term.announced
+            if not name:
+                continue  # a marker says it, and the next turn is soon enough
             told = now
-            for mark in watermarks(self._tops, epoch=term.epoch, log_epoch=term.log.epoch):
-                if not term.held:
+            for mark in watermarks(self._tops, epoch=term.epoch, log_epoch=name):
+                if not term.held or term.announced != name:
                     break
                 try:
                     await self._log.tell(CONTROL, encode_control(mark), headers)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NoReturn, cast
 
 import pytest
 
 from hubbub.clock import FakeClock, SystemClock
 from hubbub.contracts.base import Event
+from hubbub.contracts.event_log import Watermark, decode_control
 from services.stream_hub import domain
 from services.stream_hub import leader as leader_module
 from services.stream_hub.domain import Change, Decision
 from services.stream_hub.feed import Feed, Position, Read
-from services.stream_hub.jetstream import LogFull, LogState, LogUnavailable
+from services.stream_hub.jetstream import Entry, LogFull, LogState, LogUnavailable
 from services.stream_hub.knowledge import Facts, Knowledge
 from services.stream_hub.leader import Leader
 from services.stream_hub.leadership import Leadership
@@ -28,7 +31,12 @@ from tests.unit.stream_hub.fakes import FakeLeaseStore, FakeLog, metrics, positi
 from tests.waiting import eventually
 
 SETTINGS = StreamHubSettings(
-    acknowledge_timeout=0.05, log_silence=0.05, log_patience=1.0, lease_ttl=60
+    acknowledge_timeout=0.05,
+    log_silence=0.05,
+    log_patience=1.0,
+    lease_ttl=60,
+    watermark_interval=0.02,
+    watermark_idle=0.02,
 )
 
 
@@ -159,6 +167,58 @@ async def test_a_change_that_no_rule_can_decide_is_passed_over_and_said(
     assert stage.resyncs("poison") == 1
     stage.stopping.set()
     await leading
+
+
+class _Named(FakeLog):
+    """Remembers in turn how the log was called, and by what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[tuple[str, str]] = []
+
+    def put(self, entry: Entry) -> None:
+        super().put(entry)
+        if entry.marker is not None:
+            self.names.append((entry.marker.log_epoch, "marker"))
+
+    async def tell(self, audience: str, payload: bytes, headers: dict[str, str]) -> None:
+        mark = decode_control(payload)
+        assert isinstance(mark, Watermark)
+        self.names.append((mark.log_epoch, "watermark"))
+
+
+async def test_for_one_gap_clients_load_anew_once() -> None:
+    """They do so for each new name that they hear, and for a marker that says so: it has to be
+    the first to say the name, and nobody may say the old one behind it."""
+    log = _Named()
+    stage = _Stage(log=log)
+    leading = asyncio.ensure_future(stage.lead())
+    await eventually(lambda: (stage.store.log.epoch, "watermark") in log.names)
+    before = stage.store.log
+    # What it has to look up and the marker's acknowledgement both take longer than usual.
+    stage.facts.away = 4
+    log.before = lambda _, entry: "unacknowledged" if entry.marker is not None else ""
+    stage.history.waiting.put_nowait(Read(position(1), gap="lost"))
+    after = replace(before, breaks=before.breaks + 1).epoch
+    await eventually(lambda: (after, "watermark") in log.names)
+    stage.stopping.set()
+    await leading
+    said = [next(group) for _, group in groupby(log.names, key=itemgetter(0))]
+    assert said == [(before.epoch, "marker"), (after, "marker")]
+    assert stage.facts.away == 0
+
+
+async def test_a_gap_is_given_a_name_when_all_is_known_that_telling_it_needs() -> None:
+    """Else a successor would begin under the new name, find the same gap, and name it again."""
+    stage = _Stage()
+    leading = asyncio.ensure_future(stage.lead())
+    await eventually(lambda: bool(stage.log.entries))
+    before, stage.facts.away = stage.store.log, 10_000
+    stage.history.waiting.put_nowait(Read(position(1), gap="lost"))
+    await eventually(lambda: stage.facts.away < 9_998)
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+    assert stage.store.log == before
 
 
 async def test_facts_that_cannot_be_looked_up_yet_are_waited_for() -> None:
