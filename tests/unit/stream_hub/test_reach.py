@@ -53,15 +53,19 @@ class _Scene:
         await until(lambda: self.clock.monotonic() >= end)
 
 
+async def _watch(scene: _Scene) -> None:
+    async with scene.watching():
+        await scene.pass_time(10.0)
+
+
 async def test_who_is_cut_off_knows_it_while_acknowledgements_are_still_waited_for() -> None:
     """From the moment at which the log gives no sign of life, whatever else is tried with it."""
     scene = _Scene()
     begun = scene.clock.monotonic()
     scene.log.cut_off = True
+    scene.wait()
     with pytest.raises(ExceptionGroup) as caught:
-        async with scene.watching():
-            scene.wait()
-            await scene.pass_time(10.0)
+        await _watch(scene)
     assert caught.group_contains(LeadershipLost, match="cut_off")
     assert PATIENCE <= scene.clock.monotonic() - begun <= PATIENCE + 1.0
 
