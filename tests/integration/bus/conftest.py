@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hubbub.bus import BusSettings, NatsBus
+from hubbub.clock import Clock
 from hubbub.ids import random_id
 from hubbub.local.programs import free_port
 from tests.integration.bus.broker import Broker
@@ -22,11 +23,18 @@ async def make_bus(nats_url: str) -> AsyncIterator[MakeBus]:
     """Connected buses, closed at the end: `await make_bus("name")`."""
     async with AsyncExitStack() as stack:
 
-        async def make(service: str = "caller", *, url: str = nats_url, **settings: Any) -> NatsBus:
+        async def make(
+            service: str = "caller",
+            *,
+            url: str = nats_url,
+            clock: Clock | None = None,
+            **settings: Any,
+        ) -> NatsBus:
             bus = NatsBus(
                 BusSettings(nats_url=url, overrides={}, **settings),
                 service=service,
                 instance=f"{service}-{random_id(5)}",
+                clock=clock,
             )
             stack.push_async_callback(bus.close)
             await bus.connect()

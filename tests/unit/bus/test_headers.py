@@ -22,13 +22,13 @@ TAIL = caller_tail("account/account-x1")
 
 
 def block(context: CallContext, *, attempt: int = 1) -> bytes:
-    return request_headers(1_700_000_000_123, attempt, context_lines(context), TAIL)
+    return request_headers(4_990, attempt, context_lines(context), TAIL)
 
 
 def test_a_call_outside_any_request_says_little() -> None:
     """Headers are left out where there is nothing to say."""
     assert block(CallContext()) == (
-        b"NATS/1.0\r\nHubbub-Deadline: 1700000000123\r\nHubbub-Caller: account/account-x1\r\n\r\n"
+        b"NATS/1.0\r\nHubbub-Patience: 4990\r\nHubbub-Caller: account/account-x1\r\n\r\n"
     )
 
 
@@ -47,11 +47,18 @@ def test_everything_arrives(_: str) -> None:
         caller="account/account-x1",
         trace_parent="00-a-b-01",
         trace_state="k=v",
-        deadline_ms=1_700_000_000_123,
+        patience_ms=4_990,
     )
     assert parse_call_head(block(CallContext())) == CallHead(
-        caller="account/account-x1", deadline_ms=1_700_000_000_123
+        caller="account/account-x1", patience_ms=4_990
     )
+
+
+def test_what_callers_of_an_older_version_say_is_read() -> None:
+    """They name a date, and name it first."""
+    raw = b"NATS/1.0\r\nHubbub-Deadline: 1700000000123\r\nHubbub-Caller: a/a-1\r\n\r\n"
+    for _ in ("first time", "remembered"):
+        assert parse_call_head(raw) == CallHead(caller="a/a-1", deadline_ms=1_700_000_000_123)
 
 
 def test_line_breaks_cannot_add_headers() -> None:
@@ -68,6 +75,7 @@ def test_line_breaks_cannot_add_headers() -> None:
 def test_garbage_is_ignored(garbage: bytes) -> None:
     """Headers never make a call fail."""
     assert parse_call_head(b"NATS/1.0\r\n" + garbage).depth >= 0
+    assert parse_call_head(b"NATS/1.0\r\nHubbub-Patience: " + garbage).patience_ms >= 0
     assert parse_call_head(b"NATS/1.0\r\nHubbub-Deadline: " + garbage).deadline_ms >= 0
     assert parse_call_head(garbage) is not None
 

@@ -6,7 +6,7 @@ import pytest
 
 from hubbub.bus.breaker import LEAST_REQUESTS, NOBODY_PAUSE, PAUSE, WINDOW, Breaker, CircuitState
 from hubbub.bus.bulkhead import Bulkhead, Overflow
-from hubbub.bus.deadline import HOP, call_deadline, work_deadline
+from hubbub.bus.deadline import HOP, call_deadline, milliseconds, work_deadline
 from hubbub.bus.retry import RetryBudget, SilenceBudget, pause_before
 from hubbub.clock import FakeClock
 from hubbub.errors import Timeout
@@ -26,20 +26,31 @@ def test_a_request_without_time_left_calls_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("deadline_ms", "expected"),
+    ("patience_ms", "expected"),
     [
-        pytest.param(0, 15.0, id="not said"),
-        pytest.param(1_002_000, 12.0, id="the caller's is nearer"),
-        pytest.param(1_900_000, 15.0, id="the caller's clock runs ahead"),
-        pytest.param(1_000_000, None, id="over"),
-        pytest.param(999_000, None, id="long over"),
+        pytest.param(0, 14.0, id="not said"),
+        pytest.param(2_000, 11.0, id="the caller's is nearer"),
+        pytest.param(900_000, 14.0, id="our own is nearer"),
+        pytest.param(1_000, None, id="over"),
+        pytest.param(999, None, id="long over"),
+        pytest.param(-1, None, id="over when it came"),
     ],
 )
 def test_the_callee_works_until_the_nearer_deadline(
-    deadline_ms: int, expected: float | None
+    patience_ms: int, expected: float | None
 ) -> None:
-    """Its own limit bounds the work when clocks differ; an expired request is not begun."""
-    assert work_deadline(10.0, 1_000_000.0, deadline_ms, 5.0) == expected
+    """Counted from the arrival, here a second ago; an expired request is not begun."""
+    assert work_deadline(10.0, 9.0, patience_ms, 5.0) == expected
+
+
+def test_waiting_is_counted_against_both_limits() -> None:
+    """A request that stood in line for as long as it may take is not begun."""
+    assert work_deadline(10.0, 5.0, 0, 5.0) is None
+
+
+def test_patience_is_never_nothing() -> None:
+    """Nothing would mean that it was not said."""
+    assert [milliseconds(seconds) for seconds in (5.0, 0.0101, 0.0002, -1.0)] == [5_000, 10, 1, 1]
 
 
 def test_pauses_double_up_to_a_second() -> None:

@@ -143,6 +143,9 @@ class Callee:
             )
             self._send(reply, encode_error(unknown))
             return
+        if head.deadline_ms and not head.patience_ms:
+            # Of an older version: good as far as our clocks agree. -1: it is over.
+            head.patience_ms = int(head.deadline_ms - self._wall() * 1000) or -1
         call = Call(endpoint, head, body, reply, self._monotonic())
         if head.depth >= DEEPEST:
             self._finish(call, "error", encode_error(too_deep(DEEPEST)))
@@ -157,15 +160,12 @@ class Callee:
         """Start the work on a call. False: there was nothing to start."""
         endpoint = call.endpoint
         now = self._monotonic()
-        # Time spent waiting here counts against our own limit too.
-        allowed = endpoint.policy.timeout - (now - call.received)
-        deadline_ms = call.head.deadline_ms
-        wall_ms = self._wall() * 1000
-        deadline = work_deadline(now, wall_ms, deadline_ms, allowed) if allowed > 0 else None
+        limit, patience_ms = endpoint.policy.timeout, call.head.patience_ms
+        deadline = work_deadline(now, call.received, patience_ms, limit)
         if deadline is None:
             self._finish(call, "expired", None)
             return False
-        call.own_limit = deadline_ms == 0 or wall_ms + (deadline - now) * 1000 < deadline_ms - 1
+        call.own_limit = patience_ms == 0 or limit * 1000 < patience_ms - 1
         try:
             arguments = endpoint.codec.decode_arguments(call.body)
         except Invalid as error:

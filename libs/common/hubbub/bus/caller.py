@@ -13,7 +13,7 @@ from hubbub.bus import retry
 from hubbub.bus.breaker import Breaker
 from hubbub.bus.codec import ActionCodec, Plain
 from hubbub.bus.context import CallContext, current_call
-from hubbub.bus.deadline import call_deadline, readers_of
+from hubbub.bus.deadline import call_deadline, milliseconds, readers_of
 from hubbub.bus.faults import too_deep
 from hubbub.bus.metrics import ClientOutcome, ClientTally
 from hubbub.bus.replies import (
@@ -78,7 +78,7 @@ class Remote:
         self._method = method
         self._label = f"{service}.{method}"
         self._subject = subject.encode()
-        self._monotonic, self._wall = readers_of(calls.clock)
+        self._monotonic, _ = readers_of(calls.clock)
         self._repeatable = policy.idempotent and policy.attempts > 1
         self._breaker = Breaker(self._monotonic)
         tally.circuit = lambda: self._breaker.state
@@ -213,7 +213,6 @@ class Remote:
                 raise NotSent(Unavailable(f"{self._label}: no connection to NATS"))
             now = self._monotonic()
         left = deadline - now
-        deadline_ms = int((self._wall() + left) * 1000)
         calls.silence.earn()
         if context.retrying and attempt == 1:
             attempt = 2  # so that those below know as well
@@ -221,12 +220,13 @@ class Remote:
             waiting = calls.replies.open(
                 deadline,
                 silence_at=now + left * _PATIENCE,
-                on_silence=partial(self._send_again, body, deadline_ms, attempt, context),
+                on_silence=partial(self._send_again, body, attempt, context),
             )
         else:
             waiting = calls.replies.open(deadline)
         try:
-            wire.request(self._subject, waiting.token, body, deadline_ms, attempt, context)
+            patience_ms = milliseconds(left)
+            wire.request(self._subject, waiting.token, body, patience_ms, attempt, context)
             return await waiting.future
         except (TooLarge, Unavailable) as error:
             raise NotSent(error) from None
@@ -234,7 +234,7 @@ class Remote:
             calls.replies.give_up(waiting)
 
     def _send_again(
-        self, body: Body, deadline_ms: int, attempt: int, context: CallContext, waiting: Waiting
+        self, body: Body, attempt: int, context: CallContext, waiting: Waiting
     ) -> float:
         """Nobody answered for a while: offer the same request to another instance.
 
@@ -252,7 +252,8 @@ class Remote:
             # An address of its own: of an answer to one that a connection was asked for twice,
             # the server says that it was not allowed.
             token = repeated(waiting)
-            calls.wire.request(self._subject, token, body, deadline_ms, attempt + 1, context)
+            patience_ms = milliseconds(waiting.deadline - now)
+            calls.wire.request(self._subject, token, body, patience_ms, attempt + 1, context)
         except Unavailable:  # the buffer is full; the first send may still be answered
             return now + _NOBODY_AGAIN
         return now + max(_NOBODY_AGAIN, self._policy.timeout * _PATIENCE)

@@ -15,7 +15,7 @@ from hubbub.bus.callee import Answer, Callee, Endpoint
 from hubbub.bus.caller import Calls, NobodyAnswers, Remote
 from hubbub.bus.codec import ActionCodec, Plain
 from hubbub.bus.context import current_call
-from hubbub.bus.deadline import readers_of
+from hubbub.bus.deadline import milliseconds, readers_of
 from hubbub.bus.faults import OK_PREFIX, decode_error
 from hubbub.bus.metrics import BusMetrics
 from hubbub.bus.replies import ConnectionLost, NoResponders, ReplyTable
@@ -166,10 +166,10 @@ class BusCore:
         wire = self._calls.wire
         if not wire.connected and not await wire.wait_connected(timeout):
             raise Unavailable("no connection to NATS")
-        deadline_ms = int((self.clock.time() + timeout) * 1000)
+        patience_ms = milliseconds(timeout)
         waiting = self._replies.open(self.clock.monotonic() + timeout)
         try:
-            wire.request(subject.encode(), waiting.token, body, deadline_ms, 1, current_call())
+            wire.request(subject.encode(), waiting.token, body, patience_ms, 1, current_call())
             reply = await waiting.future
         except NoResponders:
             raise NobodyAnswers(f"{to or service}: nobody answers") from None

@@ -33,15 +33,23 @@ def call_deadline(now: float, timeout: float, inherited: float | None, label: st
     return deadline
 
 
-def work_deadline(now: float, wall_ms: float, deadline_ms: int, timeout: float) -> float | None:
-    """When work on a received request must stop, in the clock of `now`; None: too late to start.
+def milliseconds(seconds: float) -> int:
+    """How long a caller still waits, as a request says it; at least 1, since 0 says nothing."""
+    return max(1, int(seconds * 1000))
 
-    The caller's deadline is a wall clock time of another machine. Keeping the smaller of it and
-    our own timeout bounds the work even when that clock runs ahead.
+
+def work_deadline(now: float, received: float, patience_ms: int, timeout: float) -> float | None:
+    """When work on a request must stop, in the clock of `now`; None: too late to start.
+
+    Both the caller's patience and our own `timeout` are counted from `received`, on our own clock
+    alone: whether the machines' clocks agree does not matter. What a request spent on its way is
+    not known and not counted. Nothing on the way keeps one for long: NATS stores no calls, and
+    both sides end a connection that stands still.
+
+    Args:
+        patience_ms: how long the caller still waited when it sent; 0: not said.
     """
-    if deadline_ms == 0:
-        return now + timeout
-    left = (deadline_ms - wall_ms) / 1000
-    if left <= 0:
-        return None
-    return now + min(left, timeout)
+    deadline = received + timeout
+    if patience_ms:
+        deadline = min(deadline, received + patience_ms / 1000)
+    return deadline if deadline > now else None

@@ -16,7 +16,7 @@ NO_RESPONDERS = b"NATS/1.0 503"
 """How the server's answer begins when nobody is subscribed to a subject."""
 
 REQUEST = "Hubbub-Request"
-DEADLINE = "Hubbub-Deadline"
+PATIENCE = "Hubbub-Patience"
 CALLER = "Hubbub-Caller"
 USER = "Hubbub-User"
 ORIGIN = "Hubbub-Origin"
@@ -26,7 +26,7 @@ TRACE_PARENT = "traceparent"
 TRACE_STATE = "tracestate"
 MESSAGE_ID = "Nats-Msg-Id"
 
-_DEADLINE_FIRST = b"NATS/1.0\r\nHubbub-Deadline: "
+_PATIENCE_FIRST = b"NATS/1.0\r\nHubbub-Patience: "
 _CALLERS_KNOWN = 1024
 _callers: dict[bytes, str] = {}  # the rest of a block that names only its caller → caller
 
@@ -37,8 +37,11 @@ _LINE_BREAKS = str.maketrans("\r\n", "  ")
 class CallHead(CallContext):
     """What the headers of a request say; it becomes the context of the work on it."""
 
+    patience_ms: int = 0
+    """Milliseconds that the caller still waited when it sent this; 0: not said."""
     deadline_ms: int = 0
-    """Milliseconds since 1970 after which the caller no longer waits; 0: not said."""
+    """Milliseconds since 1970, by the caller's clock, after which it no longer waits; 0: not
+    said. Only callers of an older version say it; believed where `patience_ms` is missing."""
 
 
 def header_line(name: str, value: str) -> bytes:
@@ -101,11 +104,11 @@ def _trace_lines(context: CallContext) -> bytes:
     return lines
 
 
-def request_headers(deadline_ms: int, attempt: int, lines: bytes, tail: bytes) -> bytes:
-    """The header block of a request; the deadline comes first so that it is found quickly."""
+def request_headers(patience_ms: int, attempt: int, lines: bytes, tail: bytes) -> bytes:
+    """The header block of a request; the patience comes first so that it is found quickly."""
     if attempt > 1:
         lines = b"Hubbub-Attempt: %d\r\n%b" % (attempt, lines)
-    return b"NATS/1.0\r\nHubbub-Deadline: %d\r\n%b%b" % (deadline_ms, lines, tail)
+    return b"NATS/1.0\r\nHubbub-Patience: %d\r\n%b%b" % (patience_ms, lines, tail)
 
 
 def parse_call_head(raw: bytes | None) -> CallHead:
@@ -116,13 +119,13 @@ def parse_call_head(raw: bytes | None) -> CallHead:
     """
     if raw is None:
         return CallHead()
-    if raw.startswith(_DEADLINE_FIRST):
-        # Most calls say only until when they wait and who calls; few callers, many calls.
-        end = raw.find(b"\r\n", len(_DEADLINE_FIRST))
+    if raw.startswith(_PATIENCE_FIRST):
+        # Most calls say only how long they wait and who calls; few callers, many calls.
+        end = raw.find(b"\r\n", len(_PATIENCE_FIRST))
         caller = _callers.get(raw[end:])
         if caller is not None:
-            deadline_ms = _number(raw[len(_DEADLINE_FIRST) : end], 0)
-            return CallHead(caller=caller, deadline_ms=deadline_ms)
+            patience_ms = _number(raw[len(_PATIENCE_FIRST) : end], 0)
+            return CallHead(caller=caller, patience_ms=patience_ms)
     return _parse_lines(raw)
 
 
@@ -132,6 +135,8 @@ def _parse_lines(raw: bytes) -> CallHead:
     for line in lines:
         name, _, value = line.partition(b": ")
         match name:
+            case b"Hubbub-Patience":
+                head.patience_ms = _number(value, head.patience_ms)
             case b"Hubbub-Deadline":
                 head.deadline_ms = _number(value, head.deadline_ms)
             case b"Hubbub-Caller":
@@ -152,7 +157,7 @@ def _parse_lines(raw: bytes) -> CallHead:
                 head.trace_state = value.decode("utf-8", "replace")
             case _:
                 pass
-    if len(lines) == 2 and head.caller and head.deadline_ms and len(_callers) < _CALLERS_KNOWN:
+    if len(lines) == 2 and head.caller and head.patience_ms and len(_callers) < _CALLERS_KNOWN:
         _callers[b"\r\n%b\r\n\r\n" % lines[1]] = head.caller
     return head
 

@@ -161,13 +161,13 @@ class NatsLink:
         subject: bytes,
         token: bytes,
         body: Body,
-        deadline_ms: int,
+        patience_ms: int,
         attempt: int,
         context: CallContext,
     ) -> None:
         """Send a request. Raises: TooLarge; Unavailable: too much waits to be sent."""
         assert isinstance(body, bytes)  # noqa: S101  # `encodes` is True
-        headers = request_headers(deadline_ms, attempt, context_lines(context), self._tail)
+        headers = request_headers(patience_ms, attempt, context_lines(context), self._tail)
         size = len(body)
         if len(headers) + size > self.client.max_payload:
             self.check_size("the request", len(headers) + size)

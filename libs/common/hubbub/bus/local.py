@@ -299,7 +299,7 @@ class _LocalWire:
         subject: bytes,
         token: bytes,
         body: Body,
-        deadline_ms: int,
+        patience_ms: int,
         attempt: int,
         context: CallContext,
     ) -> None:
@@ -313,6 +313,6 @@ class _LocalWire:
             caller=f"{bus.service}/{bus.instance}",
             trace_parent=context.trace_parent,
             trace_state=context.trace_state,
-            deadline_ms=deadline_ms,
+            patience_ms=patience_ms,
         )
         bus.send(subject, token, body, head)

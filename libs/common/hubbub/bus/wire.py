@@ -33,11 +33,14 @@ class Wire(Protocol):
         subject: bytes,
         token: bytes,
         body: Body,
-        deadline_ms: int,
+        patience_ms: int,
         attempt: int,
         context: CallContext,
     ) -> None:
         """Send a request.
+
+        Args:
+            patience_ms: how long its answer is waited for, from now on.
 
         Raises:
             TooLarge: it is over what the carrier takes; nothing was sent.

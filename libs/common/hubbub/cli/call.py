@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import time
 from typing import Any
 
 import orjson
 from nats.errors import NoRespondersError
 
+from hubbub.bus.deadline import milliseconds
 from hubbub.bus.faults import decode_error
-from hubbub.bus.headers import DEADLINE
+from hubbub.bus.headers import PATIENCE
 from hubbub.bus.subjects import call_subject, instance_subject
 from hubbub.cli import output
 from hubbub.cli.broker import broker
@@ -54,11 +54,11 @@ def _body(text: str) -> bytes:
 
 
 async def _call(subject: str, body: bytes, *, timeout: float) -> Any:
-    deadline = str(round((time.time() + timeout) * 1000))
+    patience = str(milliseconds(timeout))
     async with broker() as client:
         try:
             reply = await client.request(
-                subject, body, timeout=timeout, headers={DEADLINE: deadline}
+                subject, body, timeout=timeout, headers={PATIENCE: patience}
             )
         except NoRespondersError:
             raise Failure("nobody offers that; `hubbub services` lists who is there") from None
