@@ -21,6 +21,7 @@ from hubbub.bus.permissions import CLI, COMPONENTS, Rights, all_rights, app_righ
 from hubbub.contracts.documents import Document
 from hubbub.contracts.events import Audited
 from hubbub.contracts.push import Device, Push
+from hubbub.errors import Unavailable
 from hubbub.ids import UserId
 from hubbub.local import servers
 from tests.waiting import eventually
@@ -382,6 +383,67 @@ async def test_a_request_that_is_sent_again_is_answered(site: Site) -> None:
     finally:
         await asking.close()
         await answering.close()
+
+
+class PatientPush(SlowPush):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release = asyncio.Event()
+
+    async def tokens_of(self, user_id: UserId) -> list[Document]:
+        self.asked += 1
+        await self.release.wait()
+        return [{"of": user_id}]
+
+
+async def test_who_leaves_a_server_answers_what_it_was_asked_there(site: Site) -> None:
+    """Over the connection by which it was asked: the server allows no other. Whoever asks anew
+    is answered over the new one."""
+    patient = PatientPush()
+    asking, answering = site.bus("gateway"), site.bus("push")
+    answering._link._random = lambda: 0.0
+    try:
+        await asking.connect()
+        await answering.connect()
+        await answering.serve(patient)
+        call = asyncio.create_task(asking.proxy(Push).tokens_of(UserId("u1")))
+        await eventually(lambda: patient.asked == 1, within=20)
+        await answering._link._on_lame_duck()
+        await eventually(lambda: answering.metrics.reconnects == 1, within=20)
+        assert len(answering._link._formers) == 1
+        patient.release.set()
+
+        assert await call == [{"of": "u1"}]
+        assert await asking.proxy(Push).tokens_of(UserId("u2")) == [{"of": "u2"}]
+        await eventually(lambda: not answering._link._formers, within=20)
+        assert answering.metrics.violations == {"publish": 0, "subscribe": 0}
+    finally:
+        await asking.close()
+        await answering.close()
+
+
+async def test_who_ends_does_not_wait_for_what_it_left(site: Site) -> None:
+    """A connection that was left ends with the bus."""
+    patient = PatientPush()
+    asking, answering = site.bus("gateway"), site.bus("push")
+    answering._link._random = lambda: 0.0
+    try:
+        await asking.connect()
+        await answering.connect()
+        await answering.serve(patient)
+        call = asyncio.create_task(asking.proxy(Push).tokens_of(UserId("u1")))
+        await eventually(lambda: patient.asked == 1, within=20)
+        await answering._link._on_lame_duck()
+        await eventually(lambda: len(answering._link._formers) == 1, within=20)
+    finally:
+        await answering.close()
+        await asking.close()
+
+    assert not answering._link._formers
+    with pytest.raises(Unavailable):
+        await call
 
 
 async def test_a_new_key_is_used_at_the_next_connect(tmp_path: Path) -> None:

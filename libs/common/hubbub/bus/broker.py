@@ -11,14 +11,28 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hubbub.bus.keys import key_file, new_seed, public_key, read_seed
-from hubbub.bus.permissions import Rights, all_rights
+from hubbub.bus.permissions import COMPONENTS, Rights, all_rights
 
 AUTHORIZATION = "authorization.conf"
 
 _SERVER = "nats"
 """The folder of what the server gets, where every file is apart; no user has this name."""
 
-_EXPIRES = "2m"  # longer than any deadline of a call
+_MARGIN = 60.0  # seconds; for time-outs that somebody made longer, and what a request travels
+
+
+def _longest_call() -> float:
+    """Seconds that anybody waits for an answer."""
+    return max(
+        action.policy.timeout
+        for component in COMPONENTS.values()
+        for contract in (*component.serves, *component.serves_alone)
+        for action in contract.contract_actions.values()
+    )
+
+
+_EXPIRES = f"{_longest_call() + _MARGIN:.0f}s"
+"""How long a service may answer what it was asked: longer than anybody waits for it."""
 
 
 def make_keys(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -59,6 +59,10 @@ class Bulkhead(Generic[T]):
     def waiting(self) -> int:
         """Items that wait for a place."""
         return len(self._queue)
+
+    def __iter__(self) -> Iterator[T]:
+        """What waits for a place."""
+        return iter(self._queue)
 
     def enter(self, item: T) -> bool:
         """Start `item` or let it wait. False: there is no room, nothing was kept."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from opentelemetry.trace import Tracer
@@ -181,6 +181,14 @@ class Callee:
         if not self._sweeper.armed:
             self._sweeper.arm()
         return True
+
+    def at_hand(self) -> Iterator[bytes]:
+        """Where the calls that run or wait are to be answered."""
+        for call in self._running:
+            yield call.reply
+        for endpoint in self.endpoints.values():
+            for call in endpoint.bulkhead:
+                yield call.reply
 
     def sweep(self, now: float) -> bool:
         """See `Swept`: stop the work that nobody waits for any more."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from nats import errors
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
-from nats.aio.transport import TcpTransport
+from nats.aio.transport import TcpTransport, Transport
 
 from hubbub.bus.keys import public_key, read_seed, sign
 from hubbub.bus.parser import Door, Parser
@@ -143,6 +143,30 @@ class Connection(Client):
         if self.is_connected:
             self.on_lost()
         await super().force_reconnect()
+
+    async def part(self, timeout: int) -> Transport | None:
+        """Leave this server for another one, and let the old connection stand.
+
+        Everything that had arrived over it was handed out when this returns, and nothing more
+        will arrive.
+
+        Returns: the old connection, for whoever closes it; None: it was lost meanwhile.
+        Raises: nats.errors.Error: the server does not answer; nothing was left.
+        """
+        transport = self._transport
+        if transport is None or not self.is_connected:
+            return None
+        for sid in self._subs:  # which are asked for anew at the next server
+            transport.write(b"UNSUB %d\r\n" % sid)
+        await self.flush(timeout)
+        if transport is not self._transport or not self.is_connected:
+            return None
+        # From here on there is no await: whoever answers does so over one of them or the other.
+        transport.writelines(self._pending)
+        self._forget_pending()
+        self._transport = None  # which nats-py would close
+        await self.force_reconnect()
+        return transport
 
     def _connect_command(self) -> bytes:
         if self.key_file is not None and "nonce" in self._server_info:

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
 from nats import errors
@@ -14,6 +14,7 @@ from nats import errors
 from hubbub.bus.codec import Plain
 from hubbub.bus.connection import Connection
 from hubbub.bus.context import CallContext
+from hubbub.bus.former import Former
 from hubbub.bus.headers import NO_RESPONDERS, caller_tail, context_lines, request_headers
 from hubbub.bus.keys import key_file
 from hubbub.bus.metrics import BusMetrics, Direction, Operation
@@ -71,6 +72,9 @@ class NatsLink:
         self._reconnect_callbacks: list[Callable[[], None]] = []
         self._slow_callbacks: list[Callable[[str], None]] = []
         self._moving: asyncio.Task[None] | None = None
+        self._formers: dict[Former, asyncio.Task[None]] = {}
+        self.at_hand: Callable[[], Iterable[bytes]] = tuple
+        """Where the calls that this process works on are to be answered."""
         self._complained = -_COMPLAINT_PAUSE
         self._closing = False
         self.client.on_lost = self._lost
@@ -141,9 +145,11 @@ class NatsLink:
         """Disconnect at once."""
         self._closing = True
         self._up.clear()
-        if self._moving is not None:
-            self._moving.cancel()
-            await asyncio.wait([self._moving])
+        tasks = [*self._formers.values(), *([self._moving] if self._moving is not None else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         if self.client.options:  # `connect` was called
             await self.client.close()
 
@@ -182,7 +188,8 @@ class NatsLink:
         size = len(body)
         if size > self.client.max_payload:
             self.check_size("it", size)
-        self.client.send(reply, b"", None, body)
+        if not any(former.answer(reply, body) for former in self._formers):
+            self.client.send(reply, b"", None, body)
         traffic = self._metrics.rpc_out
         traffic[0] += 1
         traffic[1] += size
@@ -254,13 +261,25 @@ class NatsLink:
             self._moving = asyncio.create_task(self._move(), name="leave lame duck")
 
     async def _move(self) -> None:
-        """Leave a server that will end, at a moment of our own, when nobody waits if possible."""
+        """Leave a server that will end, at a moment of our own, when nobody waits if possible.
+
+        What came over the old connection is answered over it.
+        """
         await asyncio.sleep(self._random() * _LAME_DUCK_SPREAD)
         for _ in range(_LAME_DUCK_PATIENCE):
             if not len(self._replies):
                 break
             await asyncio.sleep(0.02)
-        await self.client.force_reconnect()
+        try:
+            transport = await self.client.part(_FLUSH_TIMEOUT)
+        except errors.Error:
+            await self.client.force_reconnect()
+            return
+        if transport is not None:
+            former = Former(transport, self.at_hand)
+            task = asyncio.create_task(former.end(), name="answer over the left connection")
+            self._formers[former] = task
+            task.add_done_callback(lambda _: self._formers.pop(former))
 
     async def _on_error(self, error: Exception) -> None:
         if isinstance(error, errors.SlowConsumerError):

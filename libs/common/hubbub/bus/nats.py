@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import chain
 
 from nats import errors
 from nats.aio.msg import Msg
@@ -77,6 +78,7 @@ class NatsBus(BusCore):
             self.client, self.settings, self.metrics, self.clock, random=random
         )
         self._link.on_reconnect(self._durable.reconnected)
+        self._link.at_hand = lambda: chain.from_iterable(one.at_hand() for one in self._callees)
 
     def _wire(self) -> Wire:
         self._link = NatsLink(
