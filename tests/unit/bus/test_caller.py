@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -75,6 +76,9 @@ class Script:
 
     def nobody(self, token: bytes) -> None:
         self.replies.nobody(token)
+
+    def has_sent(self, requests: int) -> bool:
+        return len(self.sent) >= requests
 
     def silence(self, token: bytes) -> None:
         """Nothing comes."""
@@ -360,6 +364,53 @@ async def test_nobody_for_a_repeated_send_does_not_end_the_call(
     wire.replies.answer(tokens[0], OK)
 
     assert await task == 7
+
+
+async def test_an_offer_that_reaches_nobody_is_made_again_soon(
+    wire: Script, make: Callable[..., Remote]
+) -> None:
+    """Who had the request is gone. Its successor gets it half a second after it is there, at
+    most, and not when the caller's patience with somebody slow would be over."""
+    tokens: list[bytes] = []
+    wire.steps = [wire.silence, wire.nobody, wire.nobody, wire.nobody, tokens.append]
+    task = asyncio.create_task(make(idempotent=True, timeout=30.0).call("tea"))
+    await eventually(lambda: len(wire.sent) == 1)
+    wire.clock.advance(10.1)
+    await eventually(lambda: len(wire.sent) == 2)
+    for sent in (3, 4, 5):
+        wire.clock.advance(0.5)
+        await eventually(partial(wire.has_sent, sent))
+
+    # This one was heard: from here on it is silence again, borne for a third of the time.
+    wire.clock.advance(5.0)
+    await asyncio.sleep(0.06)  # three looks of the sweeper
+    assert len(wire.sent) == 5
+    wire.replies.answer(tokens[0], OK)
+    assert await task == 7
+
+
+async def test_offers_that_reach_nobody_cost_nothing(
+    wire: Script, make: Callable[..., Remote]
+) -> None:
+    """However many calls lost their callee, each of them finds its successor."""
+    remote = make(idempotent=True, timeout=30.0)
+    budget = remote._calls.silence
+    while budget.spend():
+        pass
+    budget.refund()  # one is left, for three calls
+    wire.steps = [wire.silence] * 3 + [wire.nobody] * 3
+    calls = [asyncio.create_task(remote.call("tea")) for _ in range(3)]
+    await eventually(lambda: len(wire.sent) == 3)
+    wire.clock.advance(10.1)
+    for sent in (4, 6):
+        await eventually(partial(wire.has_sent, sent))
+        wire.clock.advance(0.5)
+    wire.steps = [wire.answer(OK)] * 9
+    for _ in range(4):
+        wire.clock.advance(0.5)
+        await asyncio.sleep(0.06)  # three looks of the sweeper
+
+    assert await asyncio.gather(*calls) == [7, 7, 7]
 
 
 async def test_the_circuit_opens_and_refuses(

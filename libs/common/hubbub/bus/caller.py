@@ -238,15 +238,26 @@ class Remote:
     ) -> float:
         """Nobody answered for a while: offer the same request to another instance.
 
-        The first answer wins, from whichever of them it comes. Returns when to look again.
+        The first answer wins, from whichever of them it comes. An offer that reaches nobody is
+        made again soon and free of charge: not even the one that had the request first is there
+        any more, so nobody who is merely slow gets it twice. Returns when to look again.
         """
         calls = self._calls
         now = self._monotonic()
+        if waiting.unheard:
+            waiting.unheard = False
+            waiting.sent -= 1
+            if not waiting.vanished:
+                calls.silence.refund()
+            waiting.vanished = True
+        elif now < waiting.again:
+            return min(waiting.again, now + _NOBODY_AGAIN)
         if waiting.sent >= self._policy.attempts:
             return waiting.deadline
-        if not calls.wire.connected or not calls.silence.spend():
+        if not calls.wire.connected or not (waiting.vanished or calls.silence.spend()):
             return now + _NOBODY_AGAIN
         waiting.sent += 1
+        waiting.again = now + max(_NOBODY_AGAIN, self._policy.timeout * _PATIENCE)
         self._tally.retries += 1
         try:
             # An address of its own: of an answer to one that a connection was asked for twice,
@@ -255,8 +266,8 @@ class Remote:
             patience_ms = milliseconds(waiting.deadline - now)
             calls.wire.request(self._subject, token, body, patience_ms, attempt + 1, context)
         except Unavailable:  # the buffer is full; the first send may still be answered
-            return now + _NOBODY_AGAIN
-        return now + max(_NOBODY_AGAIN, self._policy.timeout * _PATIENCE)
+            waiting.again = now + _NOBODY_AGAIN
+        return min(waiting.again, now + _NOBODY_AGAIN)
 
 
 class NobodyAnswers(Unavailable):

@@ -31,7 +31,17 @@ class NotSent(Exception):
 class Waiting:
     """One call that waits for its answer."""
 
-    __slots__ = ("deadline", "due", "future", "on_silence", "sent", "token")
+    __slots__ = (
+        "again",
+        "deadline",
+        "due",
+        "future",
+        "on_silence",
+        "sent",
+        "token",
+        "unheard",
+        "vanished",
+    )
 
     def __init__(
         self,
@@ -46,7 +56,10 @@ class Waiting:
         self.due = due  # when to look at it next
         self.on_silence = on_silence
         self.future = future
-        self.sent = 1
+        self.sent = 1  # how often it may have reached somebody
+        self.again = 0.0  # when silence is worth the next send
+        self.unheard = False  # the last of several sends reached nobody
+        self.vanished = False  # that happened before: nobody is there, or was for a moment
 
 
 def repeated(waiting: Waiting) -> bytes:
@@ -113,8 +126,13 @@ class ReplyTable:
         Said of a repeated send it ends nothing: the first one may still be answered by an
         instance that left its group and finishes its work.
         """
-        waiting = self._waiting.get(token.partition(b"-")[0])
-        if waiting is not None and waiting.sent == 1:
+        token, repetition, _ = token.partition(b"-")
+        waiting = self._waiting.get(token)
+        if waiting is None:
+            return
+        if repetition:
+            waiting.unheard = True
+        elif waiting.sent == 1:
             self._fail(waiting, NoResponders())
 
     def give_up(self, waiting: Waiting) -> None:

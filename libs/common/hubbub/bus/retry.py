@@ -51,6 +51,10 @@ class SilenceBudget:
         self._tokens -= 1.0
         return True
 
+    def refund(self) -> None:
+        """A repetition reached nobody."""
+        self._tokens += 1.0
+
 
 class RetryBudget:
     """How many calls a process may repeat because they failed.
