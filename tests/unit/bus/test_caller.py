@@ -398,7 +398,7 @@ async def test_offers_that_reach_nobody_cost_nothing(
     while budget.spend():
         pass
     budget.refund()  # one is left, for three calls
-    wire.steps = [wire.silence] * 3 + [wire.nobody] * 3
+    wire.steps = [*[wire.silence] * 3, *[wire.nobody] * 3]
     calls = [asyncio.create_task(remote.call("tea")) for _ in range(3)]
     await eventually(lambda: len(wire.sent) == 3)
     wire.clock.advance(10.1)
