@@ -37,6 +37,9 @@ cluster {{
   name: chaos
   listen: "{host}:{routing}"
   routes: [{routes}]
+  # As the chart has it: a member that stands still is known to the others in six seconds.
+  ping_interval: "2s"
+  ping_max: 2
   # Clients keep to the addresses they were given: the lines that faults act on.
   no_advertise: true
 }}

@@ -6,12 +6,15 @@ import asyncio
 import logging
 import time
 from functools import partial
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from hubbub.bus import BusSettings, NatsBus
 from hubbub.errors import Unavailable
+from hubbub.local.programs import free_port
 from tests.integration.bus.broker import Broker
 from tests.integration.bus.conftest import MakeBus
 from tests.unit.bus.shop import Order, Shop, ShopService, Sold
@@ -181,6 +184,30 @@ async def test_a_lame_duck_is_left(broker: Broker, caller: NatsBus, callee: Nats
     await back(caller, callee)
 
     assert await caller.proxy(Shop).price("tea") == 3
+
+
+async def test_the_server_that_was_left_is_tried_last(
+    broker: Broker, make_bus: MakeBus, tmp_path: Path
+) -> None:
+    """It ends or stands still; trying it takes as long as a try may."""
+    (tmp_path / "other").mkdir()
+    other = Broker(tmp_path / "other", free_port())
+    await other.start()
+    try:
+        bus = await make_bus("caller", url=f"{broker.url},{other.url}")
+        servers = [bus._link._server()]
+        for times in range(1, 6):
+            await bus.client.force_reconnect()
+            await eventually(partial(reconnected, bus, times), within=15)
+            servers.append(bus._link._server())
+    finally:
+        await other.kill()
+
+    assert all(one != following for one, following in pairwise(servers))
+
+
+def reconnected(bus: NatsBus, times: int) -> bool:
+    return bus.connected and bus.metrics.reconnects == times
 
 
 async def test_complaints_of_the_server_do_not_close_for_good(

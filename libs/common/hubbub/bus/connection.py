@@ -144,6 +144,15 @@ class Connection(Client):
             self.on_lost()
         await super().force_reconnect()
 
+    async def _select_next_server(self) -> None:
+        """Any other server first: the one that was left ends, or stands still, and to try it
+        would take as long as a try may."""
+        left = self._current_server
+        if left in self._server_pool:
+            self._server_pool.remove(left)
+            self._server_pool.append(left)
+        await super()._select_next_server()
+
     async def part(self, timeout: int) -> Transport | None:
         """Leave this server for another one, and let the old connection stand.
 
