@@ -25,6 +25,7 @@ from services.ddp_streamer import streams
 from services.ddp_streamer.activity import Activity
 from services.ddp_streamer.audiences import ALL_ROOMS, Places
 from services.ddp_streamer.closing import ResyncCloser
+from services.ddp_streamer.convoys import Convoys
 from services.ddp_streamer.fanout import Fanout, Person
 from services.ddp_streamer.judge import Judge
 from services.ddp_streamer.logins import Logins
@@ -120,6 +121,7 @@ class Router:
             services.authorization, rights, fanout, routes, self.sessions.keys(), tasks=tasks
         )
         self._recovery = Recovery(routes, fanout)
+        self._convoys = Convoys(services.messaging, tasks)
         self._gauges = {
             name: metrics.subscriptions.labels(name) for name in (*streams.STREAMS, "other")
         }
@@ -194,6 +196,11 @@ class Router:
         row = METHODS.get(name)
         return row is not None and row.parallel_safe
 
+    def may_follow(self, method: Method) -> bool:
+        """Messages, which go in convoys. A reply may be to one that is still on its way."""
+        message = method.params[0] if method.name == _SEND and method.params else None
+        return isinstance(message, dict) and not message.get("tmid")
+
     async def call(self, session: Session, method: Method, excess: Excess | None) -> Reply:
         self._requests += 1
         request = f"{session.public_id}.{self._requests}"
@@ -229,7 +236,7 @@ class Router:
             address=session.connection.peer.address or "",
             hashed_token=session.hashed_token or None,
         )
-        value = await row.call(self._services, caller, method.params)
+        value = await row.call(self._services, caller, method.params, self._convoys.send)
         if method.name == _SEND:
             self._metrics.sent.inc()
         return Reply(messages.MISSING if value is NOTHING else value)

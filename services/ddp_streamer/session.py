@@ -51,6 +51,7 @@ log = get_logger(__name__)
 _refused = Sparing(log, "refused")
 
 POLICY: Final = "POLICY"
+_MAX_FOLLOWING = 64  # messages of one session on their way: one convoy, and the next
 _MAX_PARALLEL = 32  # reads of one session that run beside each other
 
 LOGINS: Final = frozenset(
@@ -65,6 +66,7 @@ class Session:
 
     __slots__ = (
         "_finishing",
+        "_followed",
         "_handlers",
         "_limits",
         "_logins",
@@ -103,6 +105,7 @@ class Session:
         self._work: Work | None = None
         self._running: asyncio.Task[None] | None = None
         self._parallel: set[asyncio.Task[None]] | None = None
+        self._followed: set[asyncio.Task[None]] | None = None  # messages on their way
         self._parked: dict[Id, tuple[Work, asyncio.TimerHandle | None]] | None = None
         self._logins = 0
         self._lost = False
@@ -148,7 +151,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Something was asked that is not answered yet."""
-        return bool(self._running or self._queue or self._parallel)
+        return bool(self._running or self._queue or self._parallel or self._followed)
 
     @property
     def closed(self) -> bool:
@@ -205,7 +208,7 @@ class Session:
     def on_closed(self, code: int, reason: str) -> None:
         self._queue.clear()
         self._unpark(None)
-        for task in (self._running, *(self._parallel or ())):
+        for task in (self._running, *(self._parallel or ()), *(self._followed or ())):
             if task is not None:
                 task.cancel()
         self.end_all(answer=False)
@@ -258,7 +261,7 @@ class Session:
     def _may_overtake(self, name: str) -> bool:
         return (
             self._logins == 0
-            and (self._running is not None or bool(self._queue))
+            and (self._running is not None or bool(self._queue or self._followed))
             and len(self._parallel or ()) < _MAX_PARALLEL
             and self._handlers.is_parallel_safe(name)
         )
@@ -273,12 +276,41 @@ class Session:
     def _pump(self) -> None:
         """Begin what can begin. Subs that need no waiting are answered here, without a task."""
         while self._queue and self._running is None and not self.connection.closed:
-            work = self._queue.popleft()
+            work = self._queue[0]
+            follows = self._follows(work)
+            if self._followed and not (follows and len(self._followed) < _MAX_FOLLOWING):
+                return
+            self._queue.popleft()
+            if follows:
+                self._start_behind(work)
+                continue
             if isinstance(work.message, Sub) and self._opened_at_once(work, work.message):
                 continue
             self._work = work
             self._running = self._tasks.start(self._run(work), "call")
             self._running.add_done_callback(self._on_done)
+
+    def _follows(self, work: Work) -> bool:
+        """Whether it may begin while what was begun before it in the same way is unanswered. A
+        limit that it exceeds has to be asked about first, and that takes any time."""
+        message = work.message
+        return (
+            isinstance(message, Method)
+            and work.excess is None
+            and self._handlers.may_follow(message)
+        )
+
+    def _start_behind(self, work: Work) -> None:
+        if self._followed is None:
+            self._followed = set()
+        task = self._tasks.start(self._run(work), "call")
+        self._followed.add(task)
+        task.add_done_callback(self._on_followed)
+
+    def _on_followed(self, task: asyncio.Task[None]) -> None:
+        if self._followed is not None:
+            self._followed.discard(task)
+        self._pump()
 
     def _on_done(self, _: asyncio.Task[None]) -> None:
         self._running = None

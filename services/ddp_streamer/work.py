@@ -104,6 +104,11 @@ class Handlers(Protocol):
         """Whether the method may run beside others."""
         ...
 
+    def may_follow(self, method: Method) -> bool:
+        """Whether the method may begin while others of that kind, begun before it, are not
+        answered yet: they stay in order all the same."""
+        ...
+
     def may_resume(self, offered: str | None) -> bool:
         """Whether `offered` can be the id of an earlier session."""
         ...

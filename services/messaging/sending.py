@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hubbub.contracts.messages import InvalidRoom, MessageNotFound, NewMessage
+from hubbub.bus.faults import encode_error
+from hubbub.contracts.messages import InvalidRoom, MessageNotFound, NewMessage, Sent
 from hubbub.contracts.tracing import TRACE_FIELD
 from hubbub.errors import HubbubError, Unavailable
 from hubbub.ids import UserId, random_id
+from hubbub.mongo import answering
 from hubbub.telemetry.tracing import recorded_parent
 from services.messaging.desk import Desk
 from services.messaging.domain import file_messages, foreign, records, sending, text
 from services.messaging.domain.sending import Person
+
+
+class _Turn:
+    """The place of one of several messages that have to be stored in their order."""
+
+    def __init__(self, behind: _Turn | None = None) -> None:
+        self._behind = behind
+        self.taken = asyncio.Event()
+        if behind is None:
+            self.taken.set()
+
+    async def take(self) -> None:
+        """Wait until the one before has taken its turn; then the next one may. Once is enough."""
+        if self._behind is not None:
+            await self._behind.taken.wait()
+        self.taken.set()
 
 
 class Sending:
@@ -31,6 +50,27 @@ class Sending:
             message = message.model_copy(update={"attachments": claims})
         return await self.accept(user_id, message, allow_empty=allow_empty)
 
+    async def send_messages(self, user_id: UserId, messages: list[NewMessage]) -> list[Sent]:
+        """See the contract. What each needs is looked up at the same time for all of them."""
+        turn, sends = _Turn(), []
+        async with asyncio.TaskGroup() as tasks:
+            for message in messages:
+                turn = _Turn(behind=turn)
+                sends.append(tasks.create_task(self._one_of_many(user_id, message, turn)))
+        return [send.result() for send in sends]
+
+    async def _one_of_many(self, user_id: UserId, message: NewMessage, turn: _Turn) -> Sent:
+        if message.attachments:
+            claims = file_messages.without_claims(message.attachments)
+            message = message.model_copy(update={"attachments": claims})
+        try:
+            with answering():
+                return Sent(message=await self.accept(user_id, message, turn=turn))
+        except HubbubError as error:
+            return Sent(refusal=encode_error(error).decode())
+        finally:
+            await turn.take()  # whoever was refused lets the others pass in their order
+
     async def accept(
         self,
         user_id: UserId,
@@ -38,10 +78,12 @@ class Sending:
         *,
         allow_empty: bool = False,
         carried: Mapping[str, Any] | None = None,
+        turn: _Turn | None = None,
     ) -> dict[str, Any]:
         """`send_message`, for whoever here makes messages in a user's name.
 
         Args:
+            turn: when it may be stored.
             carried: fields that no client may set. What is in them belongs to the room that the
                 message names, so a thread elsewhere is refused.
         """
@@ -57,7 +99,7 @@ class Sending:
                 if carried and room_id != message.room_id:
                     raise MessageNotFound("Invalid thread", code="error-invalid-message")
             well_formed = True
-            stored = await self._send(author, message, room_id, thread, carried or {})
+            stored = await self._send(author, message, room_id, thread, carried or {}, turn)
         except Unavailable:
             raise
         except HubbubError as refusal:
@@ -77,6 +119,7 @@ class Sending:
         room_id: str,
         thread: tuple[str, str] | None,
         carried: Mapping[str, Any],
+        turn: _Turn | None,
     ) -> dict[str, Any]:
         facts, measured = self._desk.facts, self._desk.metrics.sending
         with measured("authorize"):
@@ -97,6 +140,9 @@ class Sending:
         trace = recorded_parent()
         traced = {} if trace is None else {TRACE_FIELD: trace}
         draft = replace(draft, message={**draft.message, **carried, **traced})
+        if turn is not None:
+            await turn.take()
+        # It enters the funnel before anybody else has a turn of the loop.
         with measured("persist"):
             return await self._desk.funnel.send(room_id, draft)
 

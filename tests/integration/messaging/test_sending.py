@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pymongo.errors import ServerSelectionTimeoutError
 
 from hubbub.contracts.messages import (
     ActionNotAllowed,
@@ -44,6 +45,51 @@ async def test_a_message_is_stored_with_its_place_in_the_room(home: House) -> No
     assert first["ts"] < second["ts"] == room["lm"] == room["lastMessage"]["ts"]
     assert (room["seq"], room["msgs"]) == (2, 2)
     assert room["lastMessage"]["msg"] == "again"
+
+
+async def test_several_at_once_keep_their_order_and_have_an_answer_each(home: House) -> None:
+    """Whatever has to be looked up for one of them; a refused one does not hold the others up."""
+    ada, _ = await home.users("ada", "bob")
+    room_id = await home.room(ada, "bob")
+    texts = ["hi @bob", "one", "#general?", "", "two", "@bob @ada", "three"]
+    messages = [
+        NewMessage(id=f"m{number}", room_id=room_id, text=text) for number, text in enumerate(texts)
+    ]
+
+    sent = await home.messaging.send_messages(ada, messages)
+
+    assert [one.message is None for one in sent] == [not text for text in texts]
+    assert sent[3].refusal is not None
+    assert "error-empty-message" in sent[3].refusal
+    stored = [one.message for one in sent if one.message is not None]
+    assert [message["msg"] for message in stored] == [text for text in texts if text]
+    assert all(one["ts"] < other["ts"] for one, other in pairwise(stored))
+    room = await home.stored_room(room_id)
+    assert (room["msgs"], room["lastMessage"]["msg"]) == (6, "three")
+
+    again = await home.messaging.send_messages(ada, messages)
+
+    assert [one.message and one.message["ts"] for one in again] == [
+        one.message and one.message["ts"] for one in sent
+    ]
+    assert (await home.stored_room(room_id))["msgs"] == 6
+
+
+async def test_several_at_once_are_told_that_the_database_is_away(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each, as if it had come alone: it is right to repeat them."""
+    (ada,) = await home.users("ada")
+    room_id = await home.room(ada)
+
+    async def away() -> None:
+        raise ServerSelectionTimeoutError("no primary")
+
+    monkeypatch.setattr(home.service._desk.facts, "rules", away)
+    messages = [NewMessage(id=f"m{number}", room_id=room_id, text="x") for number in range(3)]
+    sent = await home.messaging.send_messages(ada, messages)
+
+    assert all("error-temporarily-unavailable" in (one.refusal or "") for one in sent)
 
 
 async def test_a_text_that_looks_like_an_expression_is_text(home: House) -> None:

@@ -90,6 +90,7 @@ class FakeHandlers:
         self.done: list[str] = []
         self.gates: dict[str, asyncio.Event] = {}
         self.parallel: set[str] = set()
+        self.following: set[str] = set()
         self.results: dict[str, Callable[[Session], Any]] = {}
         self.subs: Callable[[Session, Work], Awaitable[None]] | None = None
         self.limit: Excess | None = None
@@ -115,6 +116,9 @@ class FakeHandlers:
 
     def is_parallel_safe(self, name: str) -> bool:
         return name in self.parallel
+
+    def may_follow(self, method: Method) -> bool:
+        return method.name in self.following
 
     async def call(self, session: Session, method: Method, excess: Excess | None) -> Reply:
         if self.own is not None:

@@ -98,6 +98,55 @@ async def test_methods_run_one_after_another(bench: Callable[..., Bench]) -> Non
     assert b.answers == [("result", "1"), ("updated", "1"), ("result", "2"), ("updated", "2")]
 
 
+async def test_messages_may_be_on_their_way_together_but_nothing_passes_them(
+    bench: Callable[..., Bench],
+) -> None:
+    """They keep their order by themselves; whatever else comes has its turn behind them."""
+    b = bench()
+    b.handlers.following = {"say"}
+    first, second, other = (b.handlers.gate(name) for name in ("1", "2", "3"))
+    b.method("1", "say")
+    b.method("2", "say")
+    b.method("3")
+    b.method("4", "say")
+    await eventually(lambda: b.handlers.running == ["1", "2"])
+    second.set()
+    await b.says(("updated", "2"))
+    assert b.handlers.running == ["1", "2"]
+    assert b.session.busy
+    first.set()
+    await eventually(lambda: b.handlers.running == ["1", "2", "3"])
+    other.set()
+    await b.says(("updated", "4"))
+    assert not b.session.busy
+
+
+async def test_a_message_over_a_limit_waits_for_its_turn(bench: Callable[..., Bench]) -> None:
+    """Whether the limit holds for its author is asked first, and others would pass it."""
+    b = bench()
+    b.handlers.following = {"say"}
+    b.handlers.limit = Excess(Rule("r", 1, 1, frozenset({"user"}), unless="permission"), 1.0)
+    gate = b.handlers.gate("1")
+    b.method("1", "say")
+    b.method("2", "say")
+    await eventually(lambda: b.handlers.running == ["1"])
+    await asyncio.sleep(0)
+    assert b.handlers.running == ["1"]
+    gate.set()
+    await b.says(("updated", "2"))
+
+
+async def test_messages_on_their_way_end_with_the_socket(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    b.handlers.following = {"say"}
+    b.handlers.gate("1")
+    b.method("1", "say")
+    await eventually(lambda: b.handlers.running == ["1"])
+    b.session.on_closed(1006, "")
+    await eventually(lambda: not b.session.busy)
+    assert b.answers == []
+
+
 async def test_reads_overtake_other_methods_but_no_login(bench: Callable[..., Bench]) -> None:
     b = bench()
     b.handlers.parallel = {"read"}

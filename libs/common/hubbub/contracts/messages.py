@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import ConfigDict, Field
 
@@ -69,6 +69,19 @@ class NewMessage(Frozen):
     """Whether links in the text are listed in `urls`."""
 
 
+AT_ONCE = 32
+"""Messages of one `send_messages` at most."""
+
+
+class Sent(Frozen):
+    """What became of one of several messages: exactly one of both is there."""
+
+    message: Document | None = None
+    """As stored."""
+    refusal: str | None = None
+    """The error that `send_message` would have raised, as it crosses the bus."""
+
+
 class MessageEdit(Frozen):
     """A change of a message; absent keys stay as they are."""
 
@@ -118,6 +131,17 @@ class MessageActions(Contract, Protocol):
         Raises:
             Unavailable: not stored, or unknown; repeating with the same id is always right.
             InvalidMessageId, InvalidRoom, MessageTooLong, NotAllowed, BadRequest.
+        """
+        ...
+
+    @action(idempotent=True, timeout=7.0, waiting=8192)
+    async def send_messages(
+        self, user_id: UserId, messages: Annotated[list[NewMessage], Field(max_length=AT_ONCE)]
+    ) -> list[Sent]:
+        """`send_message` for several that wait already; what became of each, in their order.
+
+        Those of one room are stored in their order. None may reply to another one among them.
+        Each needs an id, so that repeating the call has no second effect.
         """
         ...
 

@@ -21,6 +21,8 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from hubbub.bus import call_context
 from hubbub.contracts.account import Account
 from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.documents import Document
+from hubbub.contracts.messages import NewMessage
 from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.pictures import Pictures
 from hubbub.contracts.presence import Presence
@@ -63,12 +65,23 @@ class Services:
     push: Push
 
 
+Send = Callable[[UserId, NewMessage], Awaitable[Document]]
+"""As `Messaging.send_message`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of a method, as its handler sees it."""
 
     services: Services
     caller: Caller
+    carrier: Send | None = None
+    """How messages are sent; None: by messaging's own action."""
+
+    @property
+    def send(self) -> Send:
+        """Sends a message."""
+        return self.carrier or self.services.messaging.send_message
 
     @property
     def user_id(self) -> UserId:
@@ -106,8 +119,13 @@ class Method:
     _parameters: tuple[_Parameter, ...]
     _collects_rest: bool
 
-    async def call(self, services: Services, caller: Caller, params: list[Any]) -> Any:
+    async def call(
+        self, services: Services, caller: Caller, params: list[Any], carrier: Send | None = None
+    ) -> Any:
         """Validate `params`, run the method and return its result, or `NOTHING`.
+
+        Args:
+            carrier: how messages are sent; None: by messaging's own action.
 
         Raises:
             Unauthenticated: nobody is signed in and the method needs somebody.
@@ -117,7 +135,7 @@ class Method:
         """
         if caller.user_id is None and not self.anonymous:
             raise Unauthenticated("Invalid user", details={"method": self.name})
-        call, arguments = Call(services, caller), self._arguments(params)
+        call, arguments = Call(services, caller, carrier), self._arguments(params)
         if not self.sensitive:
             return await self._handler(call, *arguments)
         with call_context(origin=caller.address or None):

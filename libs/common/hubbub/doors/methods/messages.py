@@ -31,7 +31,7 @@ async def send_message(call: Call, message: NewMessage) -> Document:
     if message.id is None:
         # Made here, before the first attempt, so that a repeated attempt is the same message.
         message = message.model_copy(update={"id": random_id()})
-    return await call.services.messaging.send_message(call.user_id, message)
+    return await call.send(call.user_id, message)
 
 
 @method("updateMessage")
