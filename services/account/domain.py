@@ -74,13 +74,18 @@ def read_login(parameters: Mapping[str, Any], *, allow_plaintext: bool) -> Resum
         code = _text(factor.get("code"), 64)
         parameters = factor["login"]
     if parameters.get("resume") is not None:
-        return Resume(_text(parameters["resume"], _MAX_LOGIN_TEXT))
+        return Resume(resume_token(parameters["resume"]))
     if parameters.get("password") is None or not _names_somebody(parameters):
         raise BadRequest("Unrecognized options for login request", code=400)
     if code is None and parameters.get("code") is not None:
         code = _text(parameters["code"], 64)
     digest = _digest(parameters["password"], allow_plaintext=allow_plaintext)
     return WithPassword(_selector(parameters), digest, code)
+
+
+def resume_token(value: object) -> str:
+    """A token as somebody sent it. Raises: BadRequest: it has not the form of one."""
+    return _text(value, _MAX_LOGIN_TEXT)
 
 
 def is_resume(parameters: Mapping[str, Any]) -> bool:
@@ -189,6 +194,15 @@ def token_of(user: Document, hashed: str) -> Token | None:
                 proven_until=moment(stored.get("twoFactorAuthorizedUntil")),
             )
     return found
+
+
+def hashes_of(user: Document) -> frozenset[str]:
+    """The hashes of the user's tokens."""
+    return frozenset(
+        stored["hashedToken"]
+        for stored in _login_tokens(user)
+        if isinstance(stored, Mapping) and isinstance(stored.get("hashedToken"), str)
+    )
 
 
 def check_token(token: Token | None, lifetime: timedelta, now: datetime) -> Token:

@@ -10,7 +10,7 @@ both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -37,6 +37,7 @@ from services.account.domain import (
     password_hash,
     read_login,
     refused,
+    resume_token,
     sha256_hex,
     token_of,
 )
@@ -151,12 +152,33 @@ class Login:
         """The present moment in whole milliseconds, as it will be stored."""
         return stored_now(self._clock)
 
+    async def with_tokens(self, tokens: Sequence[str]) -> list[LoginResult | None]:
+        """Sign in with each login token; None where that fails, which is not counted: who asks
+        for the reason, one by one, fails once more."""
+        hashed = {token: hash_token(token) for token in tokens}
+        users = await self._store.find_by_tokens(hashed.values())
+        results: list[LoginResult | None] = []
+        for token in tokens:
+            try:
+                attempt = Resume(resume_token(token))
+                result = await self._resumed(users.get(hashed[token], {}), attempt)
+            except Unavailable:
+                raise
+            except Exception:
+                results.append(None)
+            else:
+                self._metrics.logged_in("resume", "ok")
+                results.append(result)
+        return results
+
     async def _with_token(self, attempt: Resume) -> LoginResult:
+        user = await self._store.find_by_token(hash_token(attempt.token))
+        return await self._resumed(user or {}, attempt)
+
+    async def _resumed(self, user: Document, attempt: Resume) -> LoginResult:
         now = self.now()
         lifetime = await self.lifetime()
-        hashed = hash_token(attempt.token)
-        user = await self._store.find_by_token(hashed) or {}
-        token = check_token(token_of(user, hashed), lifetime, now)
+        token = check_token(token_of(user, hash_token(attempt.token)), lifetime, now)
         await self._check_user(user)
         if needs_last_login(user, now, _LAST_LOGIN_PAUSE):
             self._on_resumed(UserId(user["_id"]), now)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.account import (
+    MAX_RESUMED,
     Account,
     LoginResult,
     PasswordPolicy,
@@ -175,6 +176,12 @@ class AccountService(Tokens, Factors, Avatars, UserRoles, Account):
     async def login(self, parameters: dict[str, Any], address: str = "") -> LoginResult:
         """See the contract."""
         return await self._login(parameters, address)
+
+    async def resume(self, tokens: list[str]) -> list[LoginResult | None]:
+        """See the contract."""
+        if len(tokens) > MAX_RESUMED:
+            raise BadRequest(f"at most {MAX_RESUMED} tokens at once")
+        return await self._login.with_tokens(tokens)
 
     async def check_password(self, user_id: UserId, password: str) -> None:
         """See the contract."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
 from hubbub.audit import Auditor, Publish
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.authorization import (
+    MAX_QUESTIONS,
     Authorization,
     NewRole,
     PermissionRoles,
     RoleChanges,
+    RoomQuestion,
 )
 from hubbub.contracts.base import listen
 from hubbub.contracts.documents import Changes, Document, Page, Paging
@@ -22,6 +25,7 @@ from hubbub.contracts.events import (
     SettingsChanged,
     UserChanged,
 )
+from hubbub.errors import BadRequest, Unavailable
 from hubbub.ids import RoomId, UserId
 from hubbub.runtime import Process
 from hubbub.settings import load
@@ -121,6 +125,19 @@ class AuthorizationService(Authorization):
             return False
         room, standing = accessible[room_id]
         return may_preview(room, standing, await self._facts.grants())
+
+    async def judge_rooms(self, questions: list[RoomQuestion]) -> list[bool | None]:
+        """See the contract."""
+        if len(questions) > MAX_QUESTIONS:
+            raise BadRequest(f"at most {MAX_QUESTIONS} questions at once")
+        # Beside each other: facts that are missing in the same moment are loaded together.
+        answers = await asyncio.gather(*map(self._judged, questions), return_exceptions=True)
+        return [_heard(answer) for answer in answers]
+
+    async def _judged(self, question: RoomQuestion) -> bool:
+        if question.what == "read":
+            return await self.can_read_room(question.room_id, question.user_id)
+        return await self.can_access_room_id(question.room_id, question.user_id)
 
     async def accessible_rooms(self, room_ids: list[RoomId], user_id: UserId) -> list[RoomId]:
         """See the contract."""
@@ -289,6 +306,13 @@ async def run(process: Process) -> None:
             await bus.drain()
         finally:
             await service.close()
+
+
+def _heard(answer: bool | BaseException) -> bool | None:
+    """What is wrong with one document fails one question. Raises: whatever is of all."""
+    if isinstance(answer, Unavailable) or not isinstance(answer, bool | Exception):
+        raise answer
+    return answer if isinstance(answer, bool) else None
 
 
 def _changed(document: Document, since: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from hubbub.ids import UserId
 from hubbub.mongo import Database, Document, answering
-from services.account.domain import PERSONAL_TOKEN, Selector
+from services.account.domain import PERSONAL_TOKEN, Selector, hashes_of
 from services.account.store.fields import (
     QUERY_TIMEOUT,
     TOKENS,
@@ -51,6 +51,10 @@ class LoginStore(Protocol):
         """The user that has this login token."""
         ...
 
+    async def find_by_tokens(self, hashed: Collection[str]) -> dict[str, Document]:
+        """The users that have these login tokens, by token."""
+        ...
+
     async def add_token(
         self, user_id: UserId, hashed: str, *, verified_with: str | None, now: datetime, limit: int
     ) -> bool:
@@ -83,6 +87,15 @@ class MongoLoginStore:
         """See `LoginStore`."""
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
             return await self._users.find_one({TOKENS + ".hashedToken": hashed}, _LOGIN_FIELDS)
+
+    async def find_by_tokens(self, hashed: Collection[str]) -> dict[str, Document]:
+        """See `LoginStore`."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            users = await self._users.find(
+                {TOKENS + ".hashedToken": {"$in": list(hashed)}}, _LOGIN_FIELDS
+            ).to_list()
+        wanted = frozenset(hashed)
+        return {token: user for user in users for token in hashes_of(user) & wanted}
 
     async def add_token(
         self, user_id: UserId, hashed: str, *, verified_with: str | None, now: datetime, limit: int

@@ -141,15 +141,12 @@ class MongoAuthorizationStore:
     async def memberships(self, pairs: Iterable[Pair]) -> dict[Pair, frozenset[str] | None]:
         """Roles held in rooms; None where there is no membership."""
         held: dict[Pair, frozenset[str] | None] = dict.fromkeys(pairs)
-        rooms_by_user: dict[UserId, list[RoomId]] = {}
-        for user_id, room_id in held:
-            rooms_by_user.setdefault(user_id, []).append(room_id)
         async with self._reading():
-            for user_id, room_ids in rooms_by_user.items():
-                async for membership in self._memberships.find(
-                    {"rid": {"$in": room_ids}, "u._id": user_id}, {"_id": 0, "rid": 1, "roles": 1}
+            for wanted in _queries(held):
+                async for found in self._memberships.find(
+                    wanted, {"_id": 0, "rid": 1, "u._id": 1, "roles": 1}
                 ):
-                    held[user_id, membership["rid"]] = role_names(membership.get("roles"))
+                    held[found["u"]["_id"], found["rid"]] = role_names(found.get("roles"))
         return held
 
     async def teams(self, pairs: Iterable[TeamPair]) -> dict[TeamPair, Team]:
@@ -221,3 +218,16 @@ class MongoAuthorizationStore:
                 faults = error.details.get("writeErrors", [])
                 if not faults or any(fault["code"] != _DUPLICATE_KEY for fault in faults):
                     raise
+
+
+def _queries(pairs: Iterable[Pair]) -> list[Document]:
+    """What finds the memberships of `pairs`, and none beside them: one query per user or per
+    room, whichever are fewer."""
+    rooms_of: dict[UserId, list[RoomId]] = {}
+    users_of: dict[RoomId, list[UserId]] = {}
+    for user_id, room_id in pairs:
+        rooms_of.setdefault(user_id, []).append(room_id)
+        users_of.setdefault(room_id, []).append(user_id)
+    if len(rooms_of) <= len(users_of):
+        return [{"rid": {"$in": rooms}, "u._id": user} for user, rooms in rooms_of.items()]
+    return [{"rid": room, "u._id": {"$in": users}} for room, users in users_of.items()]

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from hubbub.contracts.account import Account, LoginExpired, LoginRefused, Registration
+from hubbub.contracts.account import (
+    MAX_RESUMED,
+    Account,
+    LoginExpired,
+    LoginRefused,
+    Registration,
+)
 from hubbub.errors import BadRequest, NotAllowed, Unauthenticated
 from hubbub.ids import UserId, hash_token
 from services.account.domain import sha256_hex
@@ -50,6 +56,35 @@ async def test_variants(
     assert result.user_id == bob
     assert (await account.login({"resume": result.token})).token == result.token
     assert (await account.authenticate(bob, result.token)).username == "Bob"
+
+
+async def test_many_resume_at_once(server: Server, account: Account, bob: UserId) -> None:
+    """A broken document and tokens that nobody has take nobody with them."""
+    await server.database["users"].insert_one(
+        {
+            "_id": "broken",
+            "active": True,
+            "services": {
+                "resume": {"loginTokens": {"hashedToken": hash_token("bad"), "when": "never"}}
+            },
+        }
+    )
+    tokens = [
+        (await account.login({"user": "bob", "password": PASSWORD}, "203.0.113.7")).token
+        for _ in range(3)
+    ]
+    alone = [await account.login({"resume": token}) for token in tokens]
+
+    assert await account.resume([*tokens, "unknown", "bad", tokens[0]]) == [
+        *alone,
+        None,
+        None,
+        alone[0],
+    ]
+    await account.logout(bob, hash_token(tokens[1]))
+    assert await account.resume(tokens) == [alone[0], None, alone[2]]
+    with pytest.raises(BadRequest):
+        await account.resume(["x"] * (MAX_RESUMED + 1))
 
 
 async def test_exact_name_wins_over_similar_ones(server: Server) -> None:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from hubbub.bus import LocalBus
 from hubbub.clock import FakeClock, utc_now
-from hubbub.contracts.authorization import Authorization, NewRole
+from hubbub.contracts.authorization import MAX_QUESTIONS, Authorization, NewRole, RoomQuestion
 from hubbub.contracts.documents import Paging
 from hubbub.contracts.events import (
     MembershipChanged,
@@ -23,7 +23,7 @@ from hubbub.contracts.events import (
     UserChanged,
 )
 from hubbub.contracts.workspace import PERMISSIONS, ROLES
-from hubbub.errors import Unavailable
+from hubbub.errors import BadRequest, Unavailable
 from hubbub.ids import RoomId, UserId
 from hubbub.mongo import MongoSettings, connect, database_of
 from services.authorization.metrics import AuthorizationMetrics
@@ -148,6 +148,41 @@ async def test_reading_without_joining(workspace: Workspace, authorization: Auth
     assert await authorization.can_access_room_id(PUBLIC, robot)
     assert not await authorization.can_read_room(PUBLIC, robot)
     assert not await authorization.can_read_room(PRIVATE, BOB)
+
+
+async def test_rooms_of_many_at_once(
+    workspace: Workspace, service: AuthorizationService, authorization: Authorization
+) -> None:
+    """Every answer as alone, in a handful of queries."""
+    people = [UserId(f"u{number}") for number in range(40)]
+    for user_id in people:
+        await workspace.user(user_id, "user")
+    for user_id in people[::2]:
+        await workspace.join(user_id, PRIVATE)
+    questions = [
+        RoomQuestion(room_id=room_id, user_id=user_id, what=what)
+        for user_id in [*people, UserId("nobody"), None]
+        for room_id in (PUBLIC, PRIVATE, RoomId("missing"))
+        for what in ("access", "read")
+    ][:MAX_QUESTIONS]
+    await workspace.database.command("profile", 2)
+    together = await authorization.judge_rooms(questions)
+    await workspace.database.command("profile", 0)
+
+    queries = await workspace.database["system.profile"].count_documents({"op": "query"})
+    assert queries < 10
+    service.forget_everything()
+    assert together == [
+        await (
+            authorization.can_read_room
+            if question.what == "read"
+            else authorization.can_access_room_id
+        )(question.room_id, question.user_id)
+        for question in questions
+    ]
+    assert 0 < sum(map(bool, together)) < len(together)
+    with pytest.raises(BadRequest):
+        await authorization.judge_rooms([questions[0]] * (MAX_QUESTIONS + 1))
 
 
 async def test_lists(workspace: Workspace, authorization: Authorization, clock: FakeClock) -> None:

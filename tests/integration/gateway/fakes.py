@@ -25,6 +25,7 @@ from hubbub.contracts.authorization import (
     PermissionRoles,
     RoleChanges,
     RoleNotFound,
+    RoomQuestion,
     UnknownPermission,
 )
 from hubbub.contracts.documents import Changes, Document, Identifier, Page, Paging
@@ -131,6 +132,9 @@ class FakeAccount(FakeAvatars, Account):
 
     async def send_email_code(self, email_or_username: str) -> None:
         raise NoMailer("This server has no way to send e-mail")
+
+    async def resume(self, tokens: list[str]) -> list[LoginResult | None]:
+        raise NotImplementedError
 
     async def login(self, parameters: dict[str, Any], address: str = "") -> LoginResult:
         self.world.calls.append("login")
@@ -471,6 +475,9 @@ class FakeAuthorization(Authorization):
         self, room_id: RoomId, user_id: UserId | None, now: bool = False
     ) -> bool:
         return await self.can_access_room_id(room_id, user_id)
+
+    async def judge_rooms(self, questions: list[RoomQuestion]) -> list[bool | None]:
+        return [await self.can_access_room_id(one.room_id, one.user_id) for one in questions]
 
     async def accessible_rooms(self, room_ids: list[RoomId], user_id: UserId) -> list[RoomId]:
         return [one for one in room_ids if await self.can_access_room_id(one, user_id)]

@@ -16,6 +16,7 @@ from hubbub.contracts.authorization import (
     NewRole,
     PermissionRoles,
     RoleChanges,
+    RoomQuestion,
 )
 from hubbub.contracts.documents import Changes, Document, Page, Paging
 from hubbub.contracts.messages import NewMessage
@@ -87,6 +88,9 @@ class FakeAuthorization(Authorization):
         self, room_id: RoomId, user_id: UserId | None, now: bool = False
     ) -> bool:
         return await self.can_access_room_id(room_id, user_id)
+
+    async def judge_rooms(self, questions: list[RoomQuestion]) -> list[bool | None]:
+        return [await self.can_access_room_id(one.room_id, one.user_id) for one in questions]
 
     async def accessible_rooms(self, room_ids: list[RoomId], user_id: UserId) -> list[RoomId]:
         return [one for one in room_ids if await self.can_access_room_id(one, user_id)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -91,6 +91,10 @@ class FakeLogins:
             if any(token["hashedToken"] == hashed for token in tokens):
                 return user
         return None
+
+    async def find_by_tokens(self, hashed: Collection[str]) -> dict[str, Document]:
+        found = {token: await self.find_by_token(token) for token in hashed}
+        return {token: user for token, user in found.items() if user is not None}
 
     async def add_token(
         self, user_id: UserId, hashed: str, *, verified_with: str | None, now: datetime, limit: int
@@ -502,6 +506,26 @@ async def test_refused_tokens(door: Door) -> None:
     user["active"] = True
     door.clock.advance(91 * 86400)
     assert (await door.refused({"resume": "tok"})).reason.startswith("Your session has expired")
+
+
+async def test_many_resume_at_once(door: Door) -> None:
+    """Each as alone; of those who are refused the others notice nothing."""
+    user = door.user()
+    alone = await door({"resume": "tok"})
+    door.trace.clear()
+    assert await door.login.with_tokens(["tok", "other", "x" * 10_000, "", "tok"]) == [
+        alone,
+        None,
+        None,
+        None,
+        alone,
+    ]
+    assert door.passwords.computed == 0
+    user["active"] = False
+    assert await door.login.with_tokens(["tok"]) == [None]
+    user["active"] = True
+    door.clock.advance(91 * 86400)
+    assert await door.login.with_tokens(["tok"]) == [None]
 
 
 async def test_change_between_check_and_token(door: Door) -> None:

@@ -15,6 +15,8 @@ from hubbub.contracts.user_roles import UserRoleActions
 from hubbub.errors import BadRequest, NotAllowed, NotFound, Unauthenticated
 from hubbub.ids import UserId
 
+MAX_RESUMED = 100  # tokens in one call of `resume`
+
 
 class LoginRefused(NotAllowed):
     """Unknown user or wrong password: the same error, in the same time, for both."""
@@ -157,6 +159,15 @@ class Account(
             LoginExpired: the token is unknown, revoked or expired.
             NotAllowed: deactivated, blocked after too many failures, …; the code says which.
             BadRequest: no known variant, or a malformed one (code 400).
+        """
+        ...
+
+    @action(idempotent=True, timeout=10.0, running=64)
+    async def resume(self, tokens: list[str]) -> list[LoginResult | None]:
+        """`login` with each of at most `MAX_RESUMED` login tokens, for doors to which many come
+        back at once. None where `login` fails, which says why.
+
+        Raises: BadRequest: too many at once.
         """
         ...
 

@@ -41,6 +41,8 @@ class UnknownRole(BadRequest):
     default_code = "error-invalid-role"
 
 
+MAX_QUESTIONS = 200  # in one call of `judge_rooms`
+
 RoleScope = Literal["Users", "Subscriptions"]
 """Where a role is held: in the whole workspace, or in one room."""
 
@@ -67,6 +69,15 @@ class PermissionRoles(Frozen):
 
     id: Identifier = Field(alias="_id")
     roles: list[Identifier] = Field(max_length=500)
+
+
+class RoomQuestion(Frozen):
+    """Whether somebody (None: nobody in particular) may follow a room."""
+
+    room_id: RoomId
+    user_id: UserId | None
+    what: Literal["access", "read"]
+    """As `can_access_room_id` or as `can_read_room` says it."""
 
 
 class Authorization(Contract, Protocol, name="authorization"):
@@ -135,6 +146,15 @@ class Authorization(Contract, Protocol, name="authorization"):
         self, room_id: RoomId, user_id: UserId | None, now: bool = False
     ) -> bool:
         """`can_access_room_id`, and for a public room that is not joined also `preview-c-room`."""
+        ...
+
+    @action(idempotent=True, timeout=2.0)
+    async def judge_rooms(self, questions: list[RoomQuestion]) -> list[bool | None]:
+        """The answers to at most `MAX_QUESTIONS`, for doors to which many come at once. None:
+        by a defect this one has no answer.
+
+        Raises: BadRequest: too many at once.
+        """
         ...
 
     @action(idempotent=True, timeout=2.0)
