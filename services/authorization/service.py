@@ -136,8 +136,8 @@ class AuthorizationService(Authorization):
 
     async def _judged(self, question: RoomQuestion) -> bool:
         if question.what == "read":
-            return await self.can_read_room(question.room_id, question.user_id)
-        return await self.can_access_room_id(question.room_id, question.user_id)
+            return await self.can_read_room(question.room_id, question.user_id, now=True)
+        return await self.can_access_room_id(question.room_id, question.user_id, now=True)
 
     async def accessible_rooms(self, room_ids: list[RoomId], user_id: UserId) -> list[RoomId]:
         """See the contract."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 
+from hubbub.bus.caller import CircuitOpen, NobodyAnswers
 from hubbub.clock import Clock, SystemClock
-from hubbub.contracts.account import Account, LoginResult
+from hubbub.contracts.account import MAX_RESUMED, Account, LoginResult
 from hubbub.contracts.event_log import Audience, user_audience
 from hubbub.ddp import ejson, messages
 from hubbub.ddp.messages import Method
@@ -32,8 +34,9 @@ from hubbub.ids import UserId
 from hubbub.telemetry.log import get_logger
 from hubbub.telemetry.sparing import Sparing
 from services.ddp_streamer.fanout import Fanout
-from services.ddp_streamer.identities import Identities
-from services.ddp_streamer.login_pace import LoginPace
+from services.ddp_streamer.gathering import Gathering
+from services.ddp_streamer.identities import Identities, Identity
+from services.ddp_streamer.login_pace import LoginPace, Place
 from services.ddp_streamer.metrics import LoginOutcome, StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
 from services.ddp_streamer.recent import Recent, receipts_of
@@ -51,6 +54,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0  # seconds between two attempts of a hel
 _MAX_DEFECTS = 3  # tries of a login that fails by a defect of a service
 _LOGOUT_PATIENCE = 20.0  # seconds
 _CHECK_PAUSE = 1.0  # seconds between two attempts to look at tokens
+_LEAST_WAIT = 10.0  # seconds that a login may wait in line even if it was held for long
+_TAKEN_TOGETHER = 64  # identities that are looked for beside each other
 
 
 class Routes(Protocol):
@@ -60,6 +65,15 @@ class Routes(Protocol):
     async def acquire(self, audiences: Iterable[Audience], *, timeout: float = 10.0) -> None: ...
     def release(self, audience: Audience) -> None: ...
     def changed_lately(self, audience: Audience) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A login that is not decided yet."""
+
+    until: float
+    """Monotonic seconds; then it is given up."""
+    place: Place
 
 
 class Logins:
@@ -91,6 +105,10 @@ class Logins:
         self._hold = hold_seconds
         self._clock = clock or SystemClock()
         self._pace = pace or LoginPace(clock=self._clock)
+        self._taking = asyncio.Semaphore(_TAKEN_TOGETHER)
+        self._resuming: Gathering[str, LoginResult | None] = Gathering(
+            account.resume, "resume", tasks=tasks, most=MAX_RESUMED
+        )
         self._checking: dict[str, bool] = {}  # user id → look again afterwards
 
     # --- methods ------------------------------------------------------------------------------
@@ -100,11 +118,12 @@ class Logins:
         parameters = method.params[0] if method.params else None
         if not isinstance(parameters, dict):
             raise BadRequest("Match failed", code=400)
+        held = Held(self._clock.monotonic() + self._hold, self._pace.place())
         try:
             result = await self._until_decided(
                 session,
-                lambda: self._log_in(session, parameters),
-                measured=_variant(parameters) == "resume",
+                lambda: self._log_in_by_turns(session, parameters, held),
+                held,
             )
         except HubbubError as error:
             unknown = isinstance(error, Unavailable | Timeout)
@@ -175,10 +194,7 @@ class Logins:
         a login is; then the socket is closed, and its client comes again.
         """
         try:
-            # Not measured: where sessions are kept may be away while logins are quick.
-            entered = await self._until_decided(
-                session, lambda: self._come_back(session, offered), measured=False
-            )
+            entered = await self._come_back(session, offered)
         except Unavailable:
             self._metrics.login("session", "unavailable")
             return
@@ -188,9 +204,28 @@ class Logins:
             self._presence.opened(session)
 
     async def _come_back(self, session: Session, offered: str) -> bool:
-        identity = await self._identities.take(offered, session)
+        held = Held(self._clock.monotonic() + self._hold, self._pace.place())
+
+        async def take() -> Identity | None:
+            try:
+                async with asyncio.timeout(self._left(held)), self._taking:
+                    return await self._identities.take(offered, session)
+            except TimeoutError:
+                raise Unavailable("sessions are not read in time") from None
+
+        # Before its turn to log in: where sessions are kept may be away while logins are quick,
+        # and who was nobody needs no turn.
+        identity = await self._until_decided(session, take, held)
         if identity is None:
             return False
+
+        async def enter() -> bool:
+            async with self._pace.turn(held.place, within=self._left(held)):
+                return await self._enter_again(session, identity)
+
+        return await self._until_decided(session, enter, held)
+
+    async def _enter_again(self, session: Session, identity: Identity) -> bool:
         user_id = UserId(identity.user_id)
         try:
             await self._account.verify_token(user_id, identity.hashed_token)
@@ -208,30 +243,54 @@ class Logins:
 
     # --- entering and leaving -----------------------------------------------------------------
 
+    async def _log_in_by_turns(
+        self, session: Session, parameters: dict[str, Any], held: Held
+    ) -> LoginResult:
+        measured = _variant(parameters) == "resume"
+        async with self._pace.turn(held.place, within=self._left(held), measured=measured):
+            return await self._log_in(session, parameters)
+
+    def _left(self, held: Held) -> float:
+        """Seconds for which a login may wait for its turn."""
+        return max(_LEAST_WAIT, held.until - self._clock.monotonic())
+
     async def _log_in(self, session: Session, parameters: dict[str, Any]) -> LoginResult:
         address = session.connection.peer.address or ""
-        result = await self._account.login(parameters, address)
+        result = await self._with_token(parameters)
+        if result is None:
+            result = await self._account.login(parameters, address)
         await self._enter(
             session, result.user_id, result.hashed_token, result.personal, result.user
         )
         return result
 
+    async def _with_token(self, parameters: dict[str, Any]) -> LoginResult | None:
+        """Sign in with a token, together with others who do so now.
+
+        None: `login` is to be asked, which says why not.
+        """
+        token = parameters.get("resume")
+        if len(parameters) != 1 or not isinstance(token, str):
+            return None
+        try:
+            return await self._resuming.ask(token)
+        except (NobodyAnswers, CircuitOpen):  # an account of an earlier version knows `login` only
+            return None
+
     async def _until_decided(
-        self, session: Session, attempt: Callable[[], Awaitable[T]], *, measured: bool = True
+        self, session: Session, attempt: Callable[[], Awaitable[T]], held: Held
     ) -> T:
-        """Try until somebody can say yes or no, each time in line with all the others.
+        """Try until somebody can say yes or no.
 
         Raises:
             Unavailable: nobody could for long.
             Internal: a service that should know failed several times.
         """
-        begun = self._clock.monotonic()
         pause = _FIRST_PAUSE
         defects = 0
         while True:
             try:
-                async with self._pace.turn(measured=measured):
-                    return await attempt()
+                return await attempt()
             except Internal as error:
                 # A refusal would end some clients, and a defect is often one of a moment.
                 defects += 1
@@ -239,7 +298,7 @@ class Logins:
                     raise
                 log.warning("login_failed", error_id=error.error_id, attempt=defects)
             except (Unavailable, Timeout) as error:
-                if self._clock.monotonic() - begun + pause > self._hold:
+                if self._clock.monotonic() + pause > held.until:
                     log.warning("login_not_decided", reason=type(error).__name__)
                     self._close_soon(session)
                     raise Unavailable(

@@ -22,9 +22,9 @@ from hubbub.telemetry.log import get_logger
 log = get_logger(__name__)
 
 CHUNK = 1_000  # records in one call
-_FEW = 4  # records that are told one by one
+_FEW = 2  # records that are told one by one
 _GATHER = 0.2  # seconds in which closed sockets are collected
-_BETWEEN = 0.05  # seconds between two rounds of news
+_BETWEEN = 0.1  # seconds between two rounds of news
 
 
 class Present(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -169,7 +170,10 @@ class Streamer:
             replicas=settings.session_replicas,
         )
         self._closer = ResyncCloser(window=settings.resync_window)
-        self._pace = LoginPace(start=settings.logins_per_second, patience=settings.login_wait)
+        self._pace = LoginPace(
+            start=settings.logins_per_second,
+            most=math.ceil(settings.max_connections * settings.hard_limit_ratio),
+        )
         metrics.login_rate.set_function(lambda: self._pace.rate)
         metrics.logins_waiting.set_function(lambda: self._pace.waiting)
         self._shedding = Shedding(on_change=self.fanout.shed)

@@ -47,12 +47,11 @@ class StreamerSettings(Settings):
     """Connections of one address (IPv6: /64) that may stay without a login; 0: any number. More
     are served too, but are closed (1008) after 2 to 8 s if nobody logged in on them."""
     logins_per_second: float = Field(default=100.0, ge=20)
-    """Logins that may begin per second at first; more wait in line. The pace grows by 10 each
-    second while logins take less than 0.5 s and somebody waits, and is halved when they take
-    more than 2 s."""
-    login_wait: float = Field(default=10.0, gt=0)
-    """Seconds that a login may wait in line. Beyond that it is held like one that cannot be
-    decided, see `login_hold_seconds`."""
+    """Logins that may begin per second at first; more wait in line. The pace doubles up to four
+    times a second while logins take less than 0.25 s and somebody waits, and is halved when they
+    take more than 2 s; from there it grows by a tenth each second while they take less than
+    0.5 s. A login waits in line for as long as one that cannot be decided is held, see
+    `login_hold_seconds`."""
     max_subscriptions: int = Field(default=2_000, ge=1)
     """Subscriptions of one connection."""
     max_queued: int = Field(default=256, ge=1)

@@ -188,7 +188,7 @@ async def test_what_operations_cost(stage: Stage) -> None:
         assert costs[name].called(r"^ddp-streamer → ") < 1 + RARELY, name
         assert costs[name].commanded(r"insert|update|Modify|Transaction") < RARELY, name
         assert costs[name].commanded(r"^(account|authorization) ") < RARELY, name
-    assert costs["sign in with a token"].called(r"→ account\.login") == 1
+    assert costs["sign in with a token"].called(r"→ account\.(login|resume)") == 1
     _compare_with_page(costs)
 
 

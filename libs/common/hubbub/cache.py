@@ -1,4 +1,5 @@
-"""A bounded cache in front of something slow: entries expire, one load serves all who wait.
+"""A bounded cache in front of something slow: entries expire, one load serves all who wait, and
+what is missed in one turn of the event loop is loaded together.
 
 It never answers with something it was told to forget, even when the telling came while the
 load was under way, and it never turns a failed load into an answer.
@@ -97,7 +98,7 @@ class Cache(Generic[K, V]):
             else:
                 missing.append(key)
         if missing:
-            waiting.update(dict.fromkeys(missing, self._take_off(missing)))
+            waiting.update(dict.fromkeys(missing, self._board(missing)))
         for _ in found:
             self._on_look("hit")
         for key, task in waiting.items():

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from hubbub.bus import BusSettings, NatsBus
 from hubbub.contracts.account import Account, Identity, LoginExpired, LoginResult
-from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.authorization import Authorization, RoomQuestion
 from hubbub.contracts.documents import Document, Page, Paging
 from hubbub.contracts.event_log import (
     AccountChanged,
@@ -96,6 +96,14 @@ class FakeAccount(Account):
             user={"username": user_id, "name": user_id.title()},
         )
 
+    async def resume(self, tokens: list[str]) -> list[LoginResult | None]:
+        if self.facts.account_away:
+            raise Unavailable("away")
+        return [
+            await self.login({"resume": token}) if token in self.facts.tokens else None
+            for token in tokens
+        ]
+
     async def logout(self, user_id: UserId, hashed_token: str) -> None:
         self.facts.tokens.pop(hashed_token.removeprefix("hash-"), None)
 
@@ -147,6 +155,14 @@ class FakeAuthorization(Authorization):
         if not is_member and user_id in self.facts.no_preview:
             return False
         return await self.can_access_room_id(room_id, user_id, now)
+
+    async def judge_rooms(self, questions: list[RoomQuestion]) -> list[bool | None]:
+        return [
+            await (self.can_read_room if one.what == "read" else self.can_access_room_id)(
+                one.room_id, one.user_id, now=True
+            )
+            for one in questions
+        ]
 
 
 class FakeMessaging(Messaging):

@@ -107,6 +107,30 @@ async def test_missing_keys_are_loaded_together() -> None:
     assert source.loads == [["a"], ["b", "c"]]
 
 
+async def test_what_different_callers_miss_in_one_turn_is_loaded_together() -> None:
+    source = Source()
+    cache = cached(source, FakeClock())
+    one, many, again = await asyncio.gather(
+        cache.get("a"), cache.get_many(["b", "c"]), cache.get("b")
+    )
+    assert (one, many, again) == (1, {"b": 1, "c": 1}, 1)
+    assert source.loads == [["a", "b", "c"]]
+
+
+async def test_what_was_forgotten_before_its_load_began_is_as_new_as_the_load() -> None:
+    source = Source()
+    cache = cached(source, FakeClock())
+    first = asyncio.create_task(cache.get("a"))
+    await asyncio.sleep(0)
+    cache.forget("a")
+    assert await cache.get("a") == 1
+    assert await first == 1
+    source.value = 2
+    assert await cache.get("a") == 1
+    cache.forget("a")
+    assert await cache.get("a") == 2
+
+
 async def test_bounded() -> None:
     """The one that was not asked for longest goes."""
     source = Source()

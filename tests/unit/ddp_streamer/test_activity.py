@@ -7,7 +7,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.authorization import Authorization, RoomQuestion
 from hubbub.contracts.documents import Page
 from hubbub.contracts.event_log import EPHEMERAL_SUBJECTS, Header
 from hubbub.contracts.messaging import Messaging
@@ -112,8 +112,8 @@ class Others:
             now=lambda: self.now,
         )
 
-    async def can_access_room_id(self, *_: object, now: bool) -> bool:
-        return self.access
+    async def judge_rooms(self, questions: list[RoomQuestion]) -> list[bool]:
+        return [self.access for _ in questions]
 
     async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         self.published.append((subject, orjson.loads(payload), headers))

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
+from hubbub.bus.caller import NobodyAnswers
 from hubbub.clock import FakeClock
 from hubbub.contracts.account import Account, LoginExpired, LoginResult
 from hubbub.contracts.event_log import Audience, user_audience
@@ -23,6 +24,7 @@ from hubbub.errors import Internal, Timeout, Unauthenticated, Unavailable
 from hubbub.ids import UserId
 from services.ddp_streamer.fanout import Fanout, Rights
 from services.ddp_streamer.identities import Holder, Identities, Identity
+from services.ddp_streamer.login_pace import LoginPace
 from services.ddp_streamer.logins import Logins
 from services.ddp_streamer.metrics import StreamerMetrics
 from services.ddp_streamer.presence_link import PresenceLink
@@ -33,6 +35,7 @@ from tests.unit.ddp_streamer.test_fanout import FakeRights
 from tests.waiting import eventually
 
 BOB = user_audience("bob")
+PACE_START = 100.0  # logins that begin at once
 
 
 class FakeAccount:
@@ -40,21 +43,38 @@ class FakeAccount:
         self.tokens = {"good": "bob"}
         self.away = 0
         self.defects = 0
+        self.away_to_verify = 0
         self.logins = 0
+        self.resumes = 0
+        self.knows_resume = True
         self.logout_gate: asyncio.Event | None = None
         self.document: dict[str, Any] = {"username": "bob", "name": "Bob"}
 
     async def login(self, parameters: dict[str, Any], address: str = "") -> LoginResult:
         self.logins += 1
+        self._fail()
+        token = parameters["resume"]
+        if token not in self.tokens:
+            raise LoginExpired("You've been logged out by the server. Please log in again.")
+        return self._welcome(token)
+
+    async def resume(self, tokens: list[str]) -> list[LoginResult | None]:
+        if not self.knows_resume:
+            raise NobodyAnswers("account: nobody answers")
+        self.logins += 1
+        self.resumes += 1
+        self._fail()
+        return [self._welcome(token) if token in self.tokens else None for token in tokens]
+
+    def _fail(self) -> None:
         if self.defects:
             self.defects -= 1
             raise Internal(error_id="e1")
         if self.away:
             self.away -= 1
             raise (Unavailable if self.away % 2 else Timeout)("away")
-        token = parameters["resume"]
-        if token not in self.tokens:
-            raise LoginExpired("You've been logged out by the server. Please log in again.")
+
+    def _welcome(self, token: str) -> LoginResult:
         return LoginResult(
             user_id=UserId(self.tokens[token]),
             token=token,
@@ -70,6 +90,9 @@ class FakeAccount:
             await self.logout_gate.wait()
 
     async def verify_token(self, user_id: str, hashed_token: str) -> None:
+        if self.away_to_verify:
+            self.away_to_verify -= 1
+            raise Unavailable("away")
         if self.tokens.get(hashed_token[1:]) != user_id:
             raise Unauthenticated("gone")
 
@@ -95,14 +118,19 @@ class FakeIdentities:
         self.kept: dict[str, Identity] = {}
         self.noted: list[tuple[str, str]] = []
         self.away = 0
+        self.takes = 0
+        self.gate: asyncio.Event | None = None
 
     def may_be(self, offered: str | None) -> bool:
         return offered is not None
 
     async def take(self, offered: str, session: Holder) -> Identity | None:
+        if self.gate is not None:
+            await self.gate.wait()
         if self.away:
             self.away -= 1
             raise Unavailable("away")
+        self.takes += 1
         return self.kept.pop(offered, None)
 
     def remember(self, session: Holder) -> None:
@@ -169,6 +197,7 @@ async def desk() -> AsyncIterator[Desk]:
             metrics,
             tasks=tasks,
             clock=clock,
+            pace=LoginPace(start=PACE_START, clock=clock),
         )
         yield Desk(logins, account, routes, clock, fanout, tasks, identities)
 
@@ -227,7 +256,7 @@ async def test_a_refused_login_is_refused_at_once(desk: Desk) -> None:
     session, _ = desk.session()
     with pytest.raises(LoginExpired):
         await desk.logins.login(session, login("stale"))
-    assert desk.account.logins == 1
+    assert desk.account.logins == 2  # with the others, and alone for the reason
     assert desk.routes.held == {}
 
 
@@ -350,6 +379,51 @@ async def test_what_nobody_can_say_is_waited_for(desk: Desk) -> None:
     await desk.logins.resume(session, "old")
     assert session.user_id == "bob"
     assert len(desk.clock.pauses) == 8
+
+
+async def test_nobody_waits_behind_those_whose_sessions_cannot_be_looked_up(desk: Desk) -> None:
+    """Who somebody was is found out before the turn to log in."""
+    desk.identities.gate = asyncio.Event()
+    coming = [
+        asyncio.create_task(desk.logins.resume(desk.session(f"r{n}")[0], f"old{n}"))
+        for n in range(int(PACE_START) + 1)
+    ]
+    await asyncio.sleep(0)
+    session, _ = await desk.signed_in()
+    assert session.user_id == "bob"
+    desk.identities.gate.set()
+    await asyncio.gather(*coming)
+
+
+async def test_an_identity_is_taken_once_however_often_its_login_is_tried(desk: Desk) -> None:
+    desk.identities.kept["old"] = kept()
+    desk.account.away_to_verify = 3
+    session, _ = desk.session()
+    await desk.logins.resume(session, "old")
+    assert session.user_id == "bob"
+    assert desk.identities.takes == 1
+
+
+async def test_many_resume_in_few_calls(desk: Desk) -> None:
+    """A token that is not good is told why, and takes nobody with it."""
+    sessions = [desk.session(f"c{n}")[0] for n in range(20)]
+    tokens = ["good"] * 19 + ["gone"]
+    outcomes = await asyncio.gather(
+        *(
+            desk.logins.login(session, login(token))
+            for session, token in zip(sessions, tokens, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    assert [session.user_id for session in sessions] == ["bob"] * 19 + [None]
+    assert isinstance(outcomes[-1], LoginExpired)
+    assert desk.account.resumes == 1
+
+
+async def test_an_account_of_an_earlier_version_is_asked_one_by_one(desk: Desk) -> None:
+    desk.account.knows_resume = False
+    session, _ = await desk.signed_in()
+    assert session.user_id == "bob"
 
 
 async def test_who_cannot_be_known_for_two_minutes_comes_again_later(desk: Desk) -> None:

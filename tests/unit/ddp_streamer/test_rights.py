@@ -8,9 +8,10 @@ from typing import cast
 
 import pytest
 
+from hubbub.bus.caller import NobodyAnswers
 from hubbub.clock import FakeClock
-from hubbub.contracts.authorization import Authorization
-from hubbub.errors import Unavailable
+from hubbub.contracts.authorization import Authorization, RoomQuestion
+from hubbub.errors import Internal, Unavailable
 from services.ddp_streamer.rights import Question, Rights
 
 ACCESS = Question("access", "u", "R")
@@ -23,9 +24,11 @@ class FakeAuthorization:
         self.answer = True
         self.failures = 0
         self.asked = 0
+        self.batches: list[int] = []
+        self.knows_many = True
         self.gate: asyncio.Event | None = None
 
-    async def _reply(self, *_: object, now: bool = False) -> bool:
+    async def _reply(self) -> bool:
         self.asked += 1
         if self.failures:
             self.failures -= 1
@@ -35,7 +38,22 @@ class FakeAuthorization:
             await self.gate.wait()
         return answer
 
-    can_access_room_id = can_read_room = has_at_least_one_permission = _reply
+    async def has_at_least_one_permission(self, *_: object) -> bool:
+        return await self._reply()
+
+    async def judge_rooms(self, questions: list[RoomQuestion]) -> list[bool | None]:
+        self.batches.append(len(questions))
+        if not self.knows_many:
+            raise NobodyAnswers("authorization: nobody answers")
+        return [None if one.room_id == "broken" else await self._reply() for one in questions]
+
+    async def can_access_room_id(self, room_id: str, user_id: str, *, now: bool) -> bool:
+        assert now
+        if room_id == "broken":
+            raise Internal(error_id="e1")
+        return await self._reply()
+
+    can_read_room = can_access_room_id
 
 
 @pytest.fixture
@@ -60,6 +78,28 @@ async def test_an_answer_is_asked_for_once(
     assert await asyncio.gather(*(rights.learn(ACCESS) for _ in range(5))) == [True] * 5
     assert rights.known(ACCESS) is True
     assert authorization.asked == 1
+
+
+async def test_rooms_of_many_users_share_a_call(
+    rights: Rights, authorization: FakeAuthorization
+) -> None:
+    """What is wrong with one room is nobody else's."""
+    questions = [Question("access", f"u{n}", "R") for n in range(20)]
+    broken = Question("read", "u", "broken")
+    outcomes = await asyncio.gather(
+        *map(rights.learn, [*questions, broken]), return_exceptions=True
+    )
+    assert outcomes[:-1] == [True] * 20
+    assert isinstance(outcomes[-1], Internal)
+    assert authorization.batches == [21]
+
+
+async def test_an_authorization_of_an_earlier_version_is_asked_one_by_one(
+    rights: Rights, authorization: FakeAuthorization
+) -> None:
+    authorization.knows_many = False
+    assert await rights.learn(ACCESS)
+    assert await rights.learn(READ)
 
 
 async def test_a_remembered_no_can_be_doubted(

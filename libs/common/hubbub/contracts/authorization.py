@@ -150,8 +150,8 @@ class Authorization(Contract, Protocol, name="authorization"):
 
     @action(idempotent=True, timeout=2.0)
     async def judge_rooms(self, questions: list[RoomQuestion]) -> list[bool | None]:
-        """The answers to at most `MAX_QUESTIONS`, for doors to which many come at once. None:
-        by a defect this one has no answer.
+        """The answers to at most `MAX_QUESTIONS`, for doors to which many come at once, by what
+        is stored now. None: by a defect this one has no answer.
 
         Raises: BadRequest: too many at once.
         """
