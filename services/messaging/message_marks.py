@@ -30,8 +30,9 @@ class MessageMarks:
         """See the contract."""
         message, _ = await visible_message(self._desk, user_id, message_id)
         marks.may_star(await self._desk.facts.rules())
-        await self._check_member(str(message["rid"]), user_id)
-        await self._desk.store.marks.star(message_id, user_id, starred=starred)
+        room_id = str(message["rid"])
+        await self._check_member(room_id, user_id)
+        await self._desk.store.marks.star(room_id, message_id, user_id, starred=starred)
 
     async def pin_message(self, user_id: UserId, message_id: MessageId) -> Pinned:
         """See the contract."""
@@ -63,11 +64,11 @@ class MessageMarks:
         """See the contract."""
         marks.may_thread(await self._desk.facts.rules())
         message, _ = await visible_message(self._desk, user_id, message_id)
-        thread_id = str(message.get("tmid") or message["_id"])
-        await self._desk.store.marks.follow(thread_id, user_id, following=following)
+        room_id, thread_id = str(message["rid"]), str(message.get("tmid") or message["_id"])
+        await self._desk.store.marks.follow(room_id, thread_id, user_id, following=following)
         if not following:
             memberships = self._desk.store.memberships
-            await memberships.mark_thread_read(str(message["rid"]), user_id, thread_id)
+            await memberships.mark_thread_read(room_id, user_id, thread_id)
 
     async def mark_unread(
         self,

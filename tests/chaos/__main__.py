@@ -24,6 +24,7 @@ from tests.chaos import seeds
 from tests.chaos.drill import NotRun, Result, run
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.load import FULL, SMALL, Load
+from tests.chaos.other import installed
 from tests.chaos.report import RESULTS
 from tests.chaos.stage import FEW_COPIES, Options, stage
 from tests.chaos.workload import People
@@ -42,11 +43,16 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="shortens what lasts a minute")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file to write")
     parser.add_argument("--add", action="store_true", help="keep the file's results of others")
-    parser.add_argument("--other-tree", type=Path, help="of another version, installed (for F31)")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--other-tree", type=Path, help="of another version, installed (for F31)")
+    other.add_argument(
+        "--other-commit", metavar="REVISION", help="makes such a tree in the user's cache"
+    )
     chosen = parser.parse_args()
     options = Options(copies=FEW_COPIES) if chosen.small else Options()
-    if chosen.other_tree is not None:
-        options = dataclasses.replace(options, other_tree=chosen.other_tree.resolve())
+    tree = installed(chosen.other_commit) if chosen.other_commit else chosen.other_tree
+    if tree is not None:
+        options = dataclasses.replace(options, other_tree=tree.resolve())
     load = SMALL if chosen.small else FULL
     if chosen.seconds is not None:
         load = dataclasses.replace(load, before=chosen.seconds, after=chosen.seconds)

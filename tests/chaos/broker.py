@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -81,6 +82,11 @@ class Cluster:
                 )
             )
             member.start()
+
+    def end(self) -> None:
+        """Delete all data; the servers have ended."""
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
 
     def store(self, member: Program) -> Path:
         """The folder that a server keeps its streams in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -85,10 +86,12 @@ class ReplicaSet:
             member.start()
 
     def end(self) -> None:
-        """Give the small disk back; the members have ended."""
+        """Delete all data, and give the small disk back; the members have ended."""
         if self._mounted:
             subprocess.run(["umount", str(self.data(1))], check=True, timeout=_DISK)
             self._mounted = False
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
 
     async def step_up(self, number: int) -> None:
         """Make a member the primary. It may have to ask for it more than once."""

@@ -38,6 +38,12 @@ class Result:
     """Seconds that somebody waited at most for an answer or a message."""
     bound: float
     """Seconds that this may be, with the length of the fault where it counts from its end."""
+    p99_before: float | None
+    """Seconds until 99 of 100 messages were at sockets that listened, before the fault."""
+    p99: float | None
+    """The same during the fault, without those who were made to read slowly."""
+    calm: float | None
+    """Seconds that `p99` may be; None: it is not judged."""
     counts: dict[str, int]
     pauses: list[dict[str, Any]]
     violations: list[str]
@@ -48,8 +54,13 @@ class Result:
 
     @property
     def late(self) -> bool:
-        """Whether somebody waited longer than promised."""
-        return self.pause > self.bound
+        """Whether somebody waited longer than promised, or too many did a little."""
+        return self.pause > self.bound or self.sluggish
+
+    @property
+    def sluggish(self) -> bool:
+        """Whether messages took too long to people who had nothing to do with the fault."""
+        return self.calm is not None and self.p99 is not None and self.p99 > self.calm
 
     def line(self) -> str:
         """For people."""
@@ -58,8 +69,13 @@ class Result:
         counts = " ".join(f"{name} {count}" for name, count in self.counts.items())
         return (
             f"{self.fault:4} seed {self.seed:<6} {kept}{slow}  pause {self.pause:.1f} s "
-            f"of {self.bound:.1f} s  {counts}  ({self.title})"
+            f"of {self.bound:.1f} s  {self._p99()}{counts}  ({self.title})"
         )
+
+    def _p99(self) -> str:
+        if self.calm is None or self.p99 is None or self.p99_before is None:
+            return ""
+        return f"p99 {self.p99:.2f} s, before {self.p99_before:.2f} s, of {self.calm:.2f} s  "
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +132,7 @@ async def run(
             await workload.end()
     stored = replace(await contents(stage, rooms), statuses=seen)
     verdict, refusals = await asyncio.to_thread(_judged, history, stored)
-    result = _result(fault, seed, verdict, refusals, time.monotonic() - began, folder)
+    result = result_of(fault, seed, verdict, refusals, time.monotonic() - began, folder)
     if result.folder is None:
         shutil.rmtree(folder)
     else:
@@ -165,19 +181,38 @@ def _judged(history: Path, stored: Database) -> tuple[Verdict, list[str]]:
     return judge(records, stored, BOUNDS), refusals
 
 
-def _result(
+def result_of(
     fault: Fault, seed: int, verdict: Verdict, refusals: list[str], seconds: float, folder: Path
 ) -> Result:
-    judged = [(_longest(one), _allowed(fault, one)) for one in verdict.pauses]
+    """What the judge's numbers mean for this fault.
+
+    Args:
+        refusals: sends that were refused although their authors are members.
+        seconds: how long the run took.
+        folder: where its history is.
+    """
+    judged = [
+        *((_longest(one), _allowed(fault, one)) for one in verdict.pauses),
+        *(
+            (one.slowed, fault.slowed + _lasted(one))
+            for one in verdict.pauses
+            if one.slowed is not None
+        ),
+    ]
     # The one that comes closest to its bound, or exceeds it the most.
     pause, bound = max(judged, key=lambda one: one[0] - one[1], default=(0.0, fault.bound))
     violations = [*map(str, verdict.violations), *refusals]
+    before = next((one.p99_before for one in verdict.pauses), None)
+    during = max((one.p99 for one in verdict.pauses if one.p99 is not None), default=None)
     return Result(
         fault=fault.id,
         title=fault.title,
         seed=seed,
         pause=round(pause, 2),
         bound=round(bound, 2),
+        p99_before=_rounded(before),
+        p99=_rounded(during),
+        calm=None if fault.calm is None else _rounded(max(fault.calm, 2 * (before or 0.0))),
         counts=asdict(verdict.counts),
         pauses=[asdict(one) for one in verdict.pauses],
         violations=violations,
@@ -191,5 +226,13 @@ def _longest(pauses: Pauses) -> float:
 
 
 def _allowed(fault: Fault, pauses: Pauses) -> float:
-    lasted = pauses.ended - pauses.began - BOUNDS.quiet
-    return fault.bound + (lasted if fault.after_heal else 0.0)
+    return fault.bound + (_lasted(pauses) if fault.after_heal else 0.0)
+
+
+def _lasted(pauses: Pauses) -> float:
+    """Seconds from the fault to its end."""
+    return pauses.ended - pauses.began - BOUNDS.quiet
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -318,6 +318,15 @@ class Fault(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slowed(Record):
+    """This user reads slowly until the fault is healed, and may be sent away for that."""
+
+    op: ClassVar[str] = "slowed"
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Healed(Record):
     """The latest fault of this name is over."""
 
@@ -350,6 +359,7 @@ KINDS: Mapping[str, type[Record]] = {
         Added,
         Memory,
         Fault,
+        Slowed,
         Healed,
     )
 }

@@ -63,6 +63,11 @@ class Place:
     """Set when the client was told that it is a member (again), or is none any more."""
 
 
+def agent_of(name: str) -> str:
+    """What the sockets of this user call themselves; no other's name begins like it."""
+    return f"drill-reader/{name}/"
+
+
 class Reader:
     """One user with one socket at a time."""
 
@@ -134,7 +139,8 @@ class Reader:
     async def _over(self, url: str) -> None:
         # The number of the streamer tells people where to look.
         self.socket = f"{self.name}/{next(self._sockets)}@{self._urls.index(url) + 1}"
-        async with opened(url, self._on_event, self._on_end) as (wire, reading):
+        agent = agent_of(self.name)
+        async with opened(url, self._on_event, self._on_end, agent=agent) as (wire, reading):
             await wire.connect()
             try:
                 await wire.call("login", {"resume": self.person.token}, note=self._note_open)

@@ -30,7 +30,8 @@ Row = Mapping[str, Any]
 
 def table(results: Sequence[Row]) -> str:
     """One line per fault: the longest pause of its runs, and the sums of what was counted. What
-    was not run has a line that says why."""
+    was not run has a line that says why. Below, how long messages usually took where that is
+    judged."""
     lines = [
         f"| fault | runs | pause (s) | bound (s) | {' | '.join(_COUNTED)} |",
         f"|---|--:|--:|--:|{'--:|' * len(_COUNTED)}",
@@ -38,6 +39,7 @@ def table(results: Sequence[Row]) -> str:
     missing = FAULTS.keys() - {run["fault"] for run in results}
     gaps = [{"fault": name, "title": FAULTS[name].title, "not_run": NOT_CHOSEN} for name in missing]
     everything = sorted([*results, *gaps], key=_number)
+    below = []
     for fault, runs in groupby(everything, key=lambda run: run["fault"]):
         rows = list(runs)
         if reason := rows[0].get("not_run"):
@@ -50,7 +52,21 @@ def table(results: Sequence[Row]) -> str:
             f"| {fault} {worst['title']} | {len(rows)} | {worst['pause']:.1f} "
             f"| {worst['bound']:.1f} | {' | '.join(f'{count:,}' for count in sums)} |"
         )
-    return "\n".join(lines)
+        below += _usual(fault, rows)
+    return "\n".join(lines + ([""] if below else []) + below)
+
+
+def _usual(fault: str, runs: Sequence[Row]) -> list[str]:
+    """What is said of a fault during which messages have to come to all others as usual."""
+    judged = [run for run in runs if run.get("calm") and run.get("p99") is not None]
+    if not judged:
+        return []
+    worst = max(judged, key=lambda run: run["p99"] - run["calm"])
+    before = f", before it {worst['p99_before']:.2f} s" if worst.get("p99_before") else ""
+    return [
+        f"{fault}: 99 of 100 messages were at everybody else within {worst['p99']:.2f} s during "
+        f"the fault{before}; it may be {worst['calm']:.2f} s."
+    ]
 
 
 def inserted(page: str, text: str) -> str:

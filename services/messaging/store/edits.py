@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from pymongo import ReturnDocument
 
 from services.messaging.domain.changing import Deletion, emptied_fields
 from services.messaging.store.chores import Chores, files_of
+from services.messaging.store.dates import Date, change_date, deletion_date
 from services.messaging.store.numbers import as_last, uncount
 from services.messaging.store.schema import Collections
 from services.messaging.store.transactions import Session, Transactions
 from services.messaging.store.trash import Trash
+
+Stages: TypeAlias = list[dict[str, Any]]
 
 
 class Edits:
@@ -42,9 +45,14 @@ class Edits:
         """
         shown: dict[str, Any] = {key: {"$literal": value} for key, value in fields.items()}
         if editor is not None:
-            shown |= {"editedBy": {"$literal": dict(editor)}, "editedAt": "$$NOW"}
+            shown["editedBy"] = {"$literal": dict(editor)}
         unchanged = {"_id": message["_id"], "editedAt": message.get("editedAt")}
-        return await self._change(message, unchanged, shown, deadline)
+
+        def stages(date: Date) -> Stages:
+            edited = {} if editor is None else {"editedAt": date}
+            return [{"$set": {**shown, **edited, "_updatedAt": date}}]
+
+        return await self._apply(message, unchanged, stages, deadline)
 
     async def react(
         self, message: Mapping[str, Any], emoji: str, username: str, *, add: bool, deadline: float
@@ -62,14 +70,12 @@ class Edits:
             after = {"$filter": {"input": usernames, "cond": {"$not": [{"$in": ["$$this", name]}]}}}
         none_left: dict[str, Any] = {"$eq": [after, []]}
         emoji_value = {"$cond": [none_left, "$$REMOVE", {"usernames": after}]}
-        stages: list[dict[str, Any]] = [
-            {"$set": {f"reactions.{emoji}": emoji_value, "_updatedAt": "$$NOW"}},
-            {
-                "$set": {
-                    "reactions": {"$cond": [{"$eq": ["$reactions", {}]}, "$$REMOVE", "$reactions"]}
-                }
-            },
-        ]
+        none = {"$cond": [{"$eq": ["$reactions", {}]}, "$$REMOVE", "$reactions"]}
+
+        def stages(date: Date) -> Stages:
+            changed = {f"reactions.{emoji}": emoji_value, "_updatedAt": date}
+            return [{"$set": changed}, {"$set": {"reactions": none}}]
+
         has_not = {f"reactions.{emoji}.usernames": {"$ne": username} if add else username}
         return await self._apply(message, {"_id": message["_id"], **has_not}, stages, deadline)
 
@@ -95,14 +101,14 @@ class Edits:
 
         async def work(session: Session) -> list[str]:
             messages = self._collections.messages
-            identity = {"_id": message["_id"]}
+            identity, room_id = {"_id": message["_id"]}, str(message["rid"])
             if how is Deletion.REMOVED:
                 gone = await messages.find_one_and_delete(identity, session=session)
                 if gone is not None:
-                    await self._trash.keep(
-                        "message", [gone], await self._collections.now(), session
-                    )
+                    now = await deletion_date(self._collections, room_id, session)
+                    await self._trash.keep("message", [gone], now, session)
             else:
+                date = await change_date(self._collections, room_id, session)
                 gone = await messages.find_one_and_update(
                     identity | {"_hidden": {"$ne": True}},
                     [
@@ -110,8 +116,8 @@ class Edits:
                             "$set": {
                                 "_hidden": True,
                                 "editedBy": {"$literal": dict(editor)},
-                                "editedAt": "$$NOW",
-                                "_updatedAt": "$$NOW",
+                                "editedAt": date,
+                                "_updatedAt": date,
                             }
                         }
                     ],
@@ -143,7 +149,9 @@ class Edits:
         gone = dict.fromkeys(("file", "files", "starred"), "$$REMOVE")
         if message.get("pinned") is True:
             fields["pinned"] = {"$literal": False}
-        stages = [{"$set": {**fields, **gone, "editedAt": "$$NOW", "_updatedAt": "$$NOW"}}]
+
+        def stages(date: Date) -> Stages:
+            return [{"$set": {**fields, **gone, "editedAt": date, "_updatedAt": date}}]
 
         async def work(session: Session) -> list[str]:
             after = await self._apply_in(message, query, stages, session, copy)
@@ -156,23 +164,15 @@ class Edits:
 
         return await self._transactions.run(work, deadline=deadline)
 
-    async def _change(
-        self,
-        message: Mapping[str, Any],
-        query: Mapping[str, Any],
-        fields: Mapping[str, Any],
-        deadline: float,
-    ) -> dict[str, Any] | None:
-        stages = [{"$set": {**fields, "_updatedAt": "$$NOW"}}]
-        return await self._apply(message, query, stages, deadline)
-
     async def _apply(
         self,
         message: Mapping[str, Any],
         query: Mapping[str, Any],
-        stages: list[dict[str, Any]],
+        stages: Callable[[Date], Stages],
         deadline: float,
     ) -> dict[str, Any] | None:
+        """`stages`: of the update, given the date of the change."""
+
         async def work(session: Session) -> dict[str, Any] | None:
             return await self._apply_in(message, query, stages, session)
 
@@ -182,12 +182,13 @@ class Edits:
         self,
         message: Mapping[str, Any],
         query: Mapping[str, Any],
-        stages: list[dict[str, Any]],
+        stages: Callable[[Date], Stages],
         session: Session,
         copy: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | None:
+        date = await change_date(self._collections, str(message["rid"]), session)
         after: dict[str, Any] | None = await self._collections.messages.find_one_and_update(
-            query, stages, return_document=ReturnDocument.AFTER, session=session
+            query, stages(date), return_document=ReturnDocument.AFTER, session=session
         )
         if after is None:
             return None
@@ -218,7 +219,7 @@ class Edits:
             # 0 instead of nothing: some clients only ever add to what they know.
             "tcount": {"$subtract": ["$tcount", 1]},
             "tlm": "$$REMOVE" if last is None else last["ts"],
-            "_updatedAt": "$$NOW",
+            "_updatedAt": await change_date(self._collections, room_id, session),
         }
         await self._collections.messages.update_one(
             {"_id": gone["tmid"], "tcount": {"$gt": 0}}, [{"$set": left}], session=session

@@ -12,6 +12,7 @@ from pymongo import ReturnDocument
 
 from services.messaging.domain.lists import Order
 from services.messaging.store.batches import Stored
+from services.messaging.store.dates import change_date
 from services.messaging.store.numbers import as_last
 from services.messaging.store.schema import Collections
 from services.messaging.store.touching import touch_room
@@ -40,7 +41,7 @@ class Marks:
         self._messages = collections.messages
         self._transactions = transactions
 
-    async def star(self, message_id: str, user_id: str, *, starred: bool) -> None:
+    async def star(self, room_id: str, message_id: str, user_id: str, *, starred: bool) -> None:
         """Put one user's star on a message or take it off. The same again changes nothing."""
         others = {
             "$filter": {
@@ -58,7 +59,7 @@ class Marks:
                 {
                     "$set": {
                         "starred": {"$cond": [{"$eq": [after, []]}, "$$REMOVE", after]},
-                        "_updatedAt": "$$NOW",
+                        "_updatedAt": await change_date(self._collections, room_id),
                     }
                 }
             ],
@@ -75,16 +76,16 @@ class Marks:
 
         None: somebody else did in between, or it is gone. Raises: Missing: the room is gone.
         """
-        fields = {
-            "pinned": True,
-            "pinnedAt": "$$NOW",
-            "pinnedBy": {"$literal": dict(actor)},
-            NOTICE: {"$literal": announcement["_id"]},
-            "_updatedAt": "$$NOW",
-        }
         room_id = str(message["rid"])
 
         async def work(session: Session) -> PinnedNow | None:
+            fields = {
+                "pinned": True,
+                "pinnedAt": "$$NOW",
+                "pinnedBy": {"$literal": dict(actor)},
+                NOTICE: {"$literal": announcement["_id"]},
+                "_updatedAt": await change_date(self._collections, room_id, session),
+            }
             after = await self._messages.find_one_and_update(
                 _unchanged(message),
                 [{"$set": fields}],
@@ -103,14 +104,14 @@ class Marks:
         """Take the pin off. One that is not pinned stays as it is."""
 
         async def work(session: Session) -> None:
+            date = await change_date(self._collections, str(message["rid"]), session)
             # False instead of nothing: some clients only ever add to what they know.
             after = await self._messages.find_one_and_update(
                 {"_id": message["_id"], "pinned": True},
-                {
-                    "$set": {"pinned": False},
-                    "$unset": {"pinnedAt": "", "pinnedBy": "", NOTICE: ""},
-                    "$currentDate": {"_updatedAt": True},
-                },
+                [
+                    {"$set": {"pinned": False, "_updatedAt": date}},
+                    {"$unset": ["pinnedAt", "pinnedBy", NOTICE]},
+                ],
                 return_document=ReturnDocument.AFTER,
                 session=session,
             )
@@ -119,14 +120,21 @@ class Marks:
 
         await self._transactions.run(work, deadline=deadline)
 
-    async def follow(self, thread_id: str, user_id: str, *, following: bool) -> None:
+    async def follow(self, room_id: str, thread_id: str, user_id: str, *, following: bool) -> None:
         """Add a user to those who hear of a thread, or take them out."""
         has_not = {"replies": {"$ne": user_id} if following else user_id}
-        change = "$addToSet" if following else "$pull"
-        await self._messages.update_one(
-            {"_id": thread_id, **has_not},
-            {change: {"replies": user_id}, "$currentDate": {"_updatedAt": True}},
-        )
+        others = {
+            "$filter": {
+                "input": _array("$replies"),
+                "cond": {"$ne": ["$$this", {"$literal": user_id}]},
+            }
+        }
+        own = [{"$literal": user_id}] if following else []
+        after = {
+            "replies": {"$concatArrays": [others, own]},
+            "_updatedAt": await change_date(self._collections, room_id),
+        }
+        await self._messages.update_one({"_id": thread_id, **has_not}, [{"$set": after}])
 
     async def starred(
         self, room_id: str, user_id: str, hidden: Sequence[str], order: Order, part: slice

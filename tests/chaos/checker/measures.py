@@ -1,7 +1,8 @@
 """How much happened, and how long it took. What the numbers mean stands in `verdict`.
 
 A wait belongs to a fault if any part of it lies between the fault and `Bounds.quiet` seconds after
-its end. So one wait may belong to several faults, if they overlap.
+its end. So one wait may belong to several faults, if they overlap. Who is made to read slowly
+waits for that: their waits are told apart from those of all others.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from math import inf
+from itertools import accumulate, chain
+from math import ceil, inf
 
 from tests.chaos.checker.timeline import Timeline
 from tests.chaos.checker.verdict import Bounds, Counts, Invariant, Pauses, Violation
@@ -66,6 +67,7 @@ def _recovered(timeline: Timeline) -> Iterator[str]:
 class _Wait:
     """Monotonic seconds."""
 
+    who: str
     since: float
     until: float
     """Infinite: it never ended."""
@@ -77,17 +79,55 @@ def pauses(timeline: Timeline, bounds: Bounds) -> list[Pauses]:
         (fault, fault.t_mono, (timeline.end if healed is None else healed.t_mono) + bounds.quiet)
         for fault, healed in timeline.faults
     ]
-    delivery = _longest(windows, _deliveries(timeline))
-    recovery = _longest(windows, _recoveries(timeline))
-    write = _longest(windows, _writes(timeline))
+    kinds = [list(of(timeline)) for of in (_deliveries, _recoveries, _writes)]
+    delivery, recovery, write = (
+        _longest(windows, (wait for wait in waits if wait.who not in timeline.slowed))
+        for waits in kinds
+    )
+    slowed = _longest(windows, (wait for wait in chain(*kinds) if wait.who in timeline.slowed))
+    frames = [wait for wait in _frames(timeline) if wait.who not in timeline.slowed]
+    first = min((began for _, began, _ in windows), default=inf)
+    before = _p99(wait for wait in frames if wait.since < first)
     return [
-        Pauses(fault.fault, began, ended, delivery[index], recovery[index], write[index])
+        Pauses(
+            fault=fault.fault,
+            began=began,
+            ended=ended,
+            delivery=delivery[index],
+            recovery=recovery[index],
+            write=write[index],
+            slowed=slowed[index],
+            p99_before=before,
+            p99=_p99(wait for wait in frames if began <= wait.since < ended - bounds.quiet),
+        )
         for index, (fault, began, ended) in enumerate(windows)
     ]
 
 
+def _p99(waits: Iterable[_Wait]) -> float | None:
+    took = sorted(wait.until - wait.since for wait in waits)
+    return took[ceil(0.99 * len(took)) - 1] if took else None
+
+
+def _frames(timeline: Timeline) -> Iterator[_Wait]:
+    """From the only attempt to send to the frame, where the subscription stood before."""
+    for (user, room), listenings in timeline.listenings.items():
+        for listening in listenings:
+            ready = inf if listening.ready is None else listening.ready.t_mono
+            seen: set[str] = set()
+            for event in listening.events:
+                if not isinstance(event, Frame) or event.id in seen:
+                    continue
+                seen.add(event.id)
+                writing = timeline.writings.get((room, event.id))
+                if writing is not None and len(writing.sends) == 1:
+                    sent = writing.sends[0].t_mono
+                    if ready <= sent <= event.t_mono:
+                        yield _Wait(user, sent, event.t_mono)
+
+
 def _deliveries(timeline: Timeline) -> Iterator[_Wait]:
-    for (_, room), listenings in timeline.listenings.items():
+    for (user, room), listenings in timeline.listenings.items():
         for listening in listenings:
             if listening.ready is None:
                 continue
@@ -98,7 +138,7 @@ def _deliveries(timeline: Timeline) -> Iterator[_Wait]:
                 seen.add(event.id)
                 answered = _answered(timeline, room, event.id)
                 if answered is not None and answered >= listening.ready.t_mono:
-                    yield _Wait(answered, max(answered, event.t_mono))
+                    yield _Wait(user, answered, max(answered, event.t_mono))
 
 
 def _recoveries(timeline: Timeline) -> Iterator[_Wait]:
@@ -123,14 +163,14 @@ def _recoveries(timeline: Timeline) -> Iterator[_Wait]:
                 if answered is None or answered < begins:
                     continue
                 if not isinstance(event, Frame) or readies.get(id(event), inf) > answered:
-                    yield _Wait(answered, max(answered, event.t_mono))
+                    yield _Wait(key[0], answered, max(answered, event.t_mono))
 
 
 def _writes(timeline: Timeline) -> Iterator[_Wait]:
     for writing in timeline.writings.values():
         if writing.sends and not writing.refused:
             answered = writing.acks[0].t_mono if writing.acks else inf
-            yield _Wait(writing.sends[0].t_mono, answered)
+            yield _Wait(writing.sends[0].user, writing.sends[0].t_mono, answered)
 
 
 def _answered(timeline: Timeline, room: str, message_id: str) -> float | None:

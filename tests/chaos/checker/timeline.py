@@ -30,6 +30,7 @@ from tests.chaos.history import (
     Removed,
     Resync,
     Send,
+    Slowed,
     Sub,
 )
 
@@ -99,6 +100,8 @@ class Timeline:
     memory: dict[str, list[Memory]]
     """Process → samples."""
     faults: list[tuple[Fault, Healed | None]]
+    slowed: frozenset[str]
+    """Users who read slowly during a fault."""
 
     @property
     def rooms(self) -> set[str]:
@@ -132,6 +135,7 @@ class _Sorter:
         self._sockets: defaultdict[str, dict[str, Open]] = defaultdict(dict)
         self._memory: defaultdict[str, list[Memory]] = defaultdict(list)
         self._faults: list[tuple[Fault, Healed | None]] = []
+        self._slowed: set[str] = set()
         self._current: defaultdict[str, dict[str, Listening]] = defaultdict(dict)
         """Socket → room → the subscription that stands or is asked for."""
         self._records = records
@@ -148,6 +152,7 @@ class _Sorter:
             sockets=dict(self._sockets),
             memory=dict(self._memory),
             faults=self._faults,
+            slowed=frozenset(self._slowed),
         )
 
     def _take(self, record: Record) -> None:
@@ -160,6 +165,8 @@ class _Sorter:
                 self._memory[record.process].append(record)
             case Fault() | Healed():
                 self._fault(record)
+            case Slowed():
+                self._slowed.add(record.user)
             case _:
                 self._listen(record)
 

@@ -87,8 +87,8 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """The longest waits that touch the time from a fault until `Bounds.quiet` after its end.
-    Seconds; None: nobody waited."""
+    """The longest waits that touch the time from a fault until `Bounds.quiet` after its end, and
+    the usual ones. Seconds; None: nobody waited."""
 
     fault: str
     began: float
@@ -101,6 +101,13 @@ class Pauses:
     then: it counts from the answer, through the loss of the socket and the reconnect."""
     write: float | None
     """From the first attempt to send to the answer; who gets none waits until the end."""
+    slowed: float | None
+    """Any of these waits of those who were made to read slowly; the others are of all others."""
+    p99_before: float | None
+    """Which 99 of 100 messages did not take longer, from the attempt to send to the frame on a
+    socket that listened all the time: of those sent before the first fault."""
+    p99: float | None
+    """The same of those sent while this fault lasted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -12,15 +12,18 @@ from typing import Any
 from tests.chaos.faults.table import DRILL, Scene, fault
 from tests.chaos.history import Ack, Send
 from tests.chaos.load import Load
+from tests.chaos.reader import agent_of
 from tests.chaos.stage import Options
 from tests.chaos.wire import Wire, opened
 from tests.waiting import eventually
 
 CRAWL = 1024.0  # bytes per second that a slow client reads
 LETTERS = 2000  # of each message that slow clients have to read
-AT_A_TIME = 20  # such messages, per second
+VOICES = 5  # sockets that say them, each one after the other, as calls of one socket are done
+EACH = 4  # such messages per socket and second, at most
 CLOSED_WITHIN = 90.0  # seconds in which slow clients are sent away
 SILENT_WITHIN = 80.0  # seconds: 30 (and up to 5) until the ping, 30 for the pong, and slack
+USUAL = 10.0  # seconds of talk that say how long messages usually take
 _SENT_AWAY = 'hubbub_streamer_disconnects_total{reason="slow"}'
 _SILENT = 'hubbub_streamer_disconnects_total{reason="ping_timeout"}'
 _SLOW = "drill-slow-client"
@@ -41,34 +44,49 @@ def _short_backlogs(options: Options) -> Options:
     return replace(_linked(options), settings={**options.settings, **limits})
 
 
-@fault("F23", "slow clients (1 KiB/s), a quarter of all", bound=2.0, options=_short_backlogs)
-async def slow_clients(scene: Scene) -> None:
-    """A quarter of the sockets read a kilobyte per second while much is said in their room. They
-    are sent away with 1013; nobody waits for them, and no memory goes with them.
+def _longer_before(load: Load) -> Load:
+    return replace(load, before=max(load.before, USUAL))
 
-    Bound: that of any message on a busy machine.
+
+@fault(
+    "F23", "slow clients (1 KiB/s), a quarter of all", bound=2.0, options=_short_backlogs,
+    load=_longer_before, slowed=20.0, calm=0.5,
+)  # fmt: skip
+async def slow_clients(scene: Scene) -> None:
+    """A quarter of the sockets read a kilobyte per second while much is said in their room, and
+    so does one of those who talk there. They are sent away with 1013; nobody waits for them, and
+    no memory goes with them. Who comes back catches up once the line is as good as any.
+
+    Bound: that of any message on a busy machine, for all others; 20 s for the slow ones.
     """
     room = scene.rooms[0]
-    owner = room.writers[0]
+    owner, *talkers = room.writers
+    slow = scene.dice.choice(talkers)
     count = scene.load.sockets // 4
     links = scene.stage.links
     before = await _ended(scene, _SENT_AWAY)
-    async with _strangers(scene, count, room.id, owner, _SLOW), _signed_in(scene, owner) as writer:
-        scene.broken(f"{count} sockets")
-        await links.set("clients>*", greeting=_SLOW, rate=CRAWL)
+    async with (
+        _strangers(scene, count, room.id, owner, _SLOW),
+        _signed_in(scene, owner, VOICES) as voices,
+    ):
+        scene.broken(f"{count} sockets, and {slow}")
+        scene.slowed(slow)
+        for greeting in (_SLOW, agent_of(slow)):
+            await links.set("clients>*", greeting=greeting, rate=CRAWL)
         numbers = itertools.count(1)
 
         async def are_away() -> bool:
             async with asyncio.TaskGroup() as tasks:
-                for number in itertools.islice(numbers, AT_A_TIME):
-                    tasks.create_task(_say(scene, writer, room.id, owner, number))
+                for voice in voices:
+                    said = itertools.islice(numbers, EACH)
+                    tasks.create_task(_say(scene, voice, room.id, owner, list(said)))
                 await asyncio.sleep(1.0)
-            return await _ended(scene, _SENT_AWAY) - before >= count
+            return await _ended(scene, _SENT_AWAY) - before >= count + 1
 
         await eventually(are_away, within=CLOSED_WITHIN, what=f"{count} slow clients are away")
         await links.drop("clients>*", greeting=_SLOW)
+        await links.clear()
         scene.healed()
-    await links.clear()
 
 
 @fault("F24", "half-open clients", bound=2.0, options=_linked)
@@ -136,15 +154,24 @@ async def _strangers(
 
 
 @asynccontextmanager
-async def _signed_in(scene: Scene, user: str) -> AsyncIterator[Wire]:
-    url = scene.dice.choice(scene.stage.streamers).web_socket
-    async with opened(url, _unheard, _unheard) as (wire, _):
-        await wire.connect()
-        await wire.call("login", {"resume": scene.tokens[user]})
-        yield wire
+async def _signed_in(scene: Scene, user: str, count: int) -> AsyncIterator[list[Wire]]:
+    wires = []
+    async with AsyncExitStack() as stack:
+        for _ in range(count):
+            url = scene.dice.choice(scene.stage.streamers).web_socket
+            wire, _reading = await stack.enter_async_context(opened(url, _unheard, _unheard))
+            await wire.connect()
+            await wire.call("login", {"resume": scene.tokens[user]})
+            wires.append(wire)
+        yield wires
 
 
-async def _say(scene: Scene, wire: Wire, room: str, user: str, number: int) -> None:
+async def _say(scene: Scene, wire: Wire, room: str, user: str, numbers: Sequence[int]) -> None:
+    for number in numbers:
+        await _say_one(scene, wire, room, user, number)
+
+
+async def _say_one(scene: Scene, wire: Wire, room: str, user: str, number: int) -> None:
     message = f"{scene.mark}{scene.dice.getrandbits(64):016x}"
     body = f"{DRILL}-{user}:{number} {'.' * LETTERS}"
     said: dict[str, Any] = {"proc": DRILL, "room": room, "id": message, "user": user}

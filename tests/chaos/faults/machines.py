@@ -78,18 +78,6 @@ async def _again_with(scene: Scene, copy: Service, environment: Mapping[str, str
     await scene.stage.ready([copy])
 
 
-@fault(
-    "F26b",
-    "clock of the primary 30 s behind",
-    bound=0.0,
-    unable=lambda _: "a preloaded clock makes mongod's own waits wrong; needs a machine of its own",
-)
-async def clock_behind(scene: Scene) -> None:
-    """The rule that a room's dates never go back is tested with a database whose clock can be
-    set: `tests/unit/messaging`."""
-    raise AssertionError("it cannot be tried")
-
-
 # --- memory ---
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,12 @@ from tests.chaos.faults.brokers import LIVE
 from tests.chaos.faults.table import DRILL, Scene, fault
 from tests.chaos.history import Ack, Send
 from tests.chaos.load import Load
+from tests.chaos.stage import Options
 from tests.chaos.wire import opened
 from tests.waiting import eventually
 
 COPIES = 10  # events about one message, at most
+AHEAD = 30  # seconds
 QUIET = 3.0  # seconds in which nothing else is said, so that only a watermark can tell
 
 
@@ -50,6 +53,44 @@ async def tail_lost(scene: Scene) -> None:
             scene.healed()
             await scene.lasts(QUIET)
     await scene.stage.links.clear()
+
+
+def _moving(options: Options) -> Options:
+    return replace(options, linked_clients=True)
+
+
+def _many_edits(load: Load) -> Load:
+    return replace(load, edits=max(5.0, load.edits))
+
+
+@fault(
+    "F26b", "dates of rooms 30 s ahead, as if the primary's clock were 30 s behind", bound=5.0,
+    options=_moving, load=_many_edits,
+)  # fmt: skip
+async def clock_behind(scene: Scene) -> None:
+    """The youngest dates of all rooms lie 30 s in the future of the primary's clock: so a primary
+    finds them whose clock is 30 s behind its predecessor's. They are written by hand, in the
+    middle of the talk; nobody's clock is touched. Order and dates go on from there. Clients that
+    come back meanwhile ask what they missed since a date in the future, and are told.
+
+    Bound: as for a streamer's clients that have to reconnect.
+    """
+    ids = [room.id for room in scene.rooms]
+    ahead = {"$dateAdd": {"startDate": "$lm", "unit": "second", "amount": AHEAD}}
+    async with scene.stage.database.database() as database:
+        scene.broken(f"{len(ids)} rooms")
+        moved = await database["rocketchat_room"].update_many(
+            {"_id": {"$in": ids}}, [{"$set": {"lm": ahead, "tsHigh": ahead}}]
+        )
+        assert moved.modified_count == len(ids), f"only {moved.modified_count} rooms were moved"
+    began = time.monotonic()
+    # All clients come back twice, some at a time, before the clock has caught up.
+    for _ in range(2):
+        for streamer in scene.stage.streamers:
+            await scene.lasts(AHEAD / 6 / len(scene.stage.streamers))
+            await scene.stage.links.drop(f"clients>{streamer.name}")
+    await scene.lasts(AHEAD * 2 / 3 - (time.monotonic() - began))
+    scene.healed()
 
 
 def _many_removals(load: Load) -> Load:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tests.chaos.checker import Bounds
 from tests.chaos.history import Fault as Broken
-from tests.chaos.history import Healed, Recorder
+from tests.chaos.history import Healed, Recorder, Slowed
 from tests.chaos.load import FULL, Load
 from tests.chaos.stage import Options, Stage
 from tests.chaos.workload import Meeting
@@ -44,6 +44,10 @@ class Scene:
         """Note that it is whole again; what clients wait for longer belongs to the fault."""
         self.recorder.write(Healed(proc=DRILL, fault=self.fault))
 
+    def slowed(self, user: str) -> None:
+        """Note that this user reads slowly from now on, and may be sent away for that."""
+        self.recorder.write(Slowed(proc=DRILL, user=user))
+
     async def lasts(self, seconds: float) -> None:
         """Let time pass while something is broken."""
         await asyncio.sleep(seconds)
@@ -73,6 +77,11 @@ class Fault:
     """The stage it needs; faults with equal ones share a stage."""
     load: Callable[[Load], Load] = lambda load: load
     """The load it needs."""
+    slowed: float = 0.0
+    """Seconds from the fault's end in which those who were made to read slowly have everything."""
+    calm: float | None = None
+    """Seconds that a message may take on its way to 99 of 100 of the others while the fault
+    lasts, or twice of what it took before if that is more; None: it is measured, not judged."""
     unable: Callable[[Options], str | None] = lambda options: None
     """Why it cannot be tried on this machine, or with these options; None: it can."""
 
@@ -89,6 +98,8 @@ def fault(
     small: bool = False,
     options: Callable[[Options], Options] = lambda options: options,
     load: Callable[[Load], Load] = lambda load: load,
+    slowed: float = 0.0,
+    calm: float | None = None,
     unable: Callable[[Options], str | None] = lambda options: None,
 ) -> Callable[[Inject], Inject]:
     """Enter a function in the table.
@@ -100,7 +111,9 @@ def fault(
     def enter(inject: Inject) -> Inject:
         if id in FAULTS:
             raise ValueError(f"there are two faults {id}")
-        FAULTS[id] = Fault(id, title, bound, inject, after_heal, small, options, load, unable)
+        FAULTS[id] = Fault(
+            id, title, bound, inject, after_heal, small, options, load, slowed, calm, unable
+        )
         return inject
 
     return enter

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.chaos.faults.table import Scene, fault
+from tests.chaos.other import PYTHON
 from tests.chaos.stage import HUB, STREAMER, Options, Service
-
-PYTHON = ".venv/bin/python"
-"""Of an installed tree."""
 
 
 def _no_other(options: Options) -> str | None:
     if options.other_tree is None:
-        return "needs another version: `--other-tree PATH`"
+        return "needs another version: `--other-commit REVISION` or `--other-tree PATH`"
     if not (options.other_tree / PYTHON).exists():
         return f"{options.other_tree} has no {PYTHON}"
     return None
 
 
-@fault("F31", "other version of streamers, of hubs and messaging", bound=5.0, unable=_no_other)
+def _two_copies(options: Options) -> Options:
+    return replace(options, copies={**options.copies, "messaging": 2})
+
+
+@fault(
+    "F31", "other version of streamers, of hubs and messaging", bound=5.0, options=_two_copies,
+    unable=_no_other,
+)  # fmt: skip
 async def versions(scene: Scene) -> None:
     """First the streamers are of the other version, then the hubs and messaging are. Every copy
-    is asked to end and started anew in its turn.
+    is asked to end and started anew in its turn, so that copies of both versions run side by
+    side on the way there and back.
 
     Bound: as for streamers that are replaced.
     """

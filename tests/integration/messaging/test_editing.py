@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from hubbub.contracts.messages import ActionNotAllowed, MessageEdit, MessageNotFound
 from hubbub.errors import BadRequest, NotAllowed
-from hubbub.ids import MessageId
+from hubbub.ids import MessageId, UserId
 from tests.integration.messaging.house import House
 
 pytestmark = pytest.mark.integration
@@ -55,6 +56,73 @@ async def test_an_edit_that_changes_nothing_is_not_written(home: House) -> None:
     assert stored is not None
     assert "editedAt" not in stored
     assert await home.messaging.update_message(ada, _edit("none", "x")) is None
+
+
+async def _changed(home: House, message_id: str) -> AsyncIterator[str]:
+    """Ada and Bob do one thing after the other to a message; what was done last."""
+    messaging, ada, bob = home.messaging, UserId("u-ada"), UserId("u-bob")
+    for text in ("one", "another"):
+        await messaging.update_message(ada, _edit(message_id, text))
+        yield f"edit: {text}"
+    await messaging.set_reaction(ada, ":x:", MessageId(message_id), should_react=True)
+    yield "reaction"
+    for starred in (True, False):
+        await messaging.star_message(ada, MessageId(message_id), starred)
+        yield f"star: {starred}"
+    await messaging.pin_message(ada, MessageId(message_id))
+    yield "pin"
+    await messaging.unpin_message(ada, MessageId(message_id))
+    yield "no pin"
+    await messaging.follow_message(bob, MessageId(message_id), following=True)
+    yield "follow"
+    await messaging.follow_message(bob, MessageId(message_id), following=False)
+    yield "no follow"
+
+
+async def test_changes_are_dated_behind_what_a_room_has_given_out(home: House) -> None:
+    """A new primary's clock is behind its predecessor's: messages go on from the room's youngest
+    date. A change to one of them has to be younger than what clients have of it, and than the
+    date since which they ask for changes, or they take it for old and never hear of it."""
+    ada, _ = await home.users("ada", "bob")
+    home.authorization.granted[ada] = {"admin"}
+    room_id = await home.room(ada, "bob")
+    old = await home.say(ada, room_id, "old")
+    ahead = old["ts"] + timedelta(seconds=30)
+    await home.database.rocketchat_room.update_one(
+        {"_id": room_id}, {"$set": {"lm": ahead, "tsHigh": ahead}}
+    )
+    last = await home.say(ada, room_id, "last")
+    assert last["ts"] > ahead
+    parent, reply = last, await home.say(ada, room_id, "reply", tmid=last["_id"])
+
+    for message in (old, last):
+        versions = [message["_updatedAt"]]
+        async for what in _changed(home, message["_id"]):
+            stored = await home.message(message["_id"])
+            assert stored is not None
+            assert stored["ts"] == message["ts"], what
+            assert stored["_updatedAt"] > versions[-1], what
+            assert stored["_updatedAt"] >= last["ts"], what
+            versions.append(stored["_updatedAt"])
+            page = await home.messaging.changes_page(ada, room_id, "updated", 9, after=last["ts"])
+            assert message["_id"] in {one["_id"] for one in page.items}, what
+        edited = await home.message(message["_id"])
+        assert edited is not None
+        assert edited["editedAt"] > last["ts"]
+    before = await home.message(parent["_id"])
+    await home.messaging.delete_message(ada, reply["_id"])
+    after = await home.message(parent["_id"])
+    assert before is not None
+    assert after is not None
+    assert after["_updatedAt"] > before["_updatedAt"]
+    for keep in (False, True):
+        gone = await home.say(ada, room_id, "gone")
+        await home.setting("Message_KeepHistory", value=keep)
+        await home.messaging.delete_message(ada, gone["_id"])
+        page = await home.messaging.changes_page(
+            ada, room_id, "deleted", 9, after=gone["ts"] - timedelta(milliseconds=1)
+        )
+        assert gone["_id"] in {one["_id"] for one in page.items}, keep
 
 
 async def test_edits_at_the_same_time_are_both_applied(home: House) -> None:

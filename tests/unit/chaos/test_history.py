@@ -33,6 +33,7 @@ from tests.chaos.history import (
     Resync,
     Send,
     Shown,
+    Slowed,
     Sub,
     decode,
     encode,
@@ -85,6 +86,7 @@ EVERY_KIND: list[Record] = [
     Close(t_mono=4.2, proc="r", user="bo", socket="bo/1", code=1012),
     Memory(t_mono=5.0, proc="s", process="ddp-streamer-0", rss=1 << 27),
     Fault(t_mono=6.0, proc="f", fault="F4", what="SIGKILL stream-hub"),
+    Slowed(t_mono=6.5, proc="f", user="bo"),
     Healed(t_mono=7.0, proc="f", fault="F4"),
 ]
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.checker import Bounds, Counts, ProvesNothing, check, judge
-from tests.chaos.history import Ack, Close, Fault, Frame, Healed, Record, Send
-from tests.unit.chaos.drill import small
+from tests.chaos.checker import Bounds, Counts, Pauses, ProvesNothing, check, judge
+from tests.chaos.history import Ack, Close, Fault, Frame, Healed, Record, Send, Slowed
+from tests.unit.chaos.drill import Drill, small
 from tests.unit.chaos.planted import Spoiled
 
 
@@ -97,6 +97,49 @@ def test_a_pause_belongs_to_its_fault() -> None:
     assert pauses["F5"].delivery == pauses["F6"].delivery
     assert pauses["F5"].delivery == pytest.approx(2.0, abs=0.2)
     assert pauses["F2"].delivery == pytest.approx(0.0, abs=0.2)
+
+
+def calm_then_fault(*, slowed: bool) -> Pauses:
+    """A hundred messages that bo gets at once. Then a fault of 30 s, in which bo gets his
+    message after half a minute, and everybody else at once."""
+    drill = Drill({"A": {"ana", "bo", "cy"}})
+    for user in drill.places["A"].members:
+        drill.enter(user, "A")
+    for _ in range(100):
+        drill.say("ana", "A")
+        for user in drill.people:
+            drill.deliver(user)
+    drill.fault("F23")
+    if slowed:
+        drill.note(Slowed(proc="f", user="bo"))
+    drill.say("ana", "A")
+    drill.deliver("ana")
+    drill.deliver("cy")
+    drill.wait(30.0)
+    drill.heal("F23")
+    drill.deliver("bo")
+    (pause,) = judge(drill.records, drill.database()).pauses
+    return pause
+
+
+def test_who_reads_slowly_is_told_apart() -> None:
+    """Their waits are their own; those of all others are judged without them."""
+    pause = calm_then_fault(slowed=True)
+
+    assert pause.slowed == pytest.approx(30.0, abs=0.2)
+    assert pause.delivery == pytest.approx(0.0, abs=0.2)
+    assert pause.p99_before == pytest.approx(0.03, abs=0.03)
+    assert pause.p99 == pytest.approx(0.03, abs=0.03)
+
+
+def test_who_waits_without_being_slow_is_not_excused() -> None:
+    """Nobody said that bo's line was slow: so somebody waited for those whose line was."""
+    pause = calm_then_fault(slowed=False)
+
+    assert pause.slowed is None
+    assert pause.delivery == pytest.approx(30.0, abs=0.2)
+    assert pause.p99_before == pytest.approx(0.03, abs=0.03)
+    assert pause.p99 == pytest.approx(30.0, abs=0.2)
 
 
 def nothing_sent(record: Record) -> bool:

@@ -36,6 +36,18 @@ def test_what_was_not_run_says_so_and_why() -> None:
     assert [line.split()[1] for line in lines if "F32" in line] == ["F32a", "F32b", "F32c", "F32d"]
 
 
+def test_usual_times_stand_below_where_they_are_judged() -> None:
+    usual = {"p99_before": 0.11, "p99": 0.3, "calm": 0.5}
+    worse = {"p99_before": 0.5, "p99": 1.2, "calm": 1.0}
+    rows = [run("F23", 1.0, 2.0) | usual, run("F23", 1.0, 2.0) | worse]
+    measured = run("F2", 4.0, 5.0) | usual | {"calm": None}
+    *lines, empty, below = table([measured, *rows]).splitlines()
+    assert {line[0] for line in lines} == {"|"}
+    assert empty == ""
+    assert below.startswith("F23: 99 of 100 messages")
+    assert "within 1.20 s during the fault, before it 0.50 s; it may be 1.00 s" in below
+
+
 def test_the_table_replaces_what_stands_between_the_marks() -> None:
     page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     assert inserted(page, "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
