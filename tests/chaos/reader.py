@@ -1,7 +1,9 @@
 """A client that shows its rooms as existing clients do, and notes everything it is told.
 
 A client that lost its socket opens another one, at any streamer, later and later; it signs in with
-its token, subscribes again, and asks each room what it missed since the last message it has.
+its token, subscribes again, and asks each room what it missed since the last message it has. If
+the socket ends before the answer, it asks since the same message again: those that came by
+themselves meanwhile say nothing of what is before them.
 """
 
 from __future__ import annotations
@@ -56,8 +58,13 @@ class Place:
 
     room: str
     latest: int
-    """Date of the newest message it has, milliseconds since 1970."""
+    """Date up to which it has everything, milliseconds since 1970: that of the newest message,
+    but for what came by itself on a socket before what was missed."""
+    newest: int = 0
+    """Date of the newest message it has."""
     shown: set[str] = field(default_factory=set)
+    caught_up: bool = False
+    """Whether it was told what it missed, since it subscribed."""
     subscription: str | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client was told that it is a member (again), or is none any more."""
@@ -195,6 +202,7 @@ class Reader:
             await place.changed.wait()
 
     async def _subscribe(self, wire: Wire, place: Place) -> None:
+        place.caught_up = False
         self._note(Sub, room=place.room)
 
         def note(message: Document) -> None:
@@ -217,11 +225,13 @@ class Reader:
                 missed = tuple(_shown(document) for document in message.get("result") or ())
                 self._note(CatchUp, room=place.room, since=since, asked=asked, messages=missed)
                 for shown in missed:
-                    self._show(place, shown.id, shown.ts)
+                    self._show(place, shown)
+                    place.latest = max(place.latest, shown.ts)
 
             date = {"$date": since}
             missed = await wire.call("loadMissedMessages", place.room, date, note=note)
             if {document["_id"] for document in missed or ()} <= known:
+                place.caught_up, place.latest = True, max(place.latest, place.newest)
                 return
 
     # --- what comes by itself ---
@@ -252,7 +262,7 @@ class Reader:
             edited=shown.edited,
         )
         if room in self.places:
-            self._show(self.places[room], shown.id, shown.ts)
+            self._show(self.places[room], shown)
 
     def _membership_changed(self, what: str, membership: Document) -> None:
         place = self.places.get(membership.get("rid", ""))
@@ -266,9 +276,11 @@ class Reader:
                 place.changed.set()
                 self._note(NoSub, room=place.room, reason="ended by the server")
 
-    def _show(self, place: Place, message: str, ts: int) -> None:
-        place.shown.add(message)
-        place.latest = max(place.latest, ts)
+    def _show(self, place: Place, message: Shown) -> None:
+        place.shown.add(message.id)
+        place.newest = max(place.newest, message.ts)
+        if place.caught_up:
+            place.latest = place.newest
 
     def _note_open(self, _: Document) -> None:
         self._note(Open)

@@ -15,6 +15,7 @@ _READS: Final = "security.test_reads_and_writes::"
 _STREAMS: Final = "security.test_streams::"
 _CANARIES: Final = "security.test_canaries::"
 _DEFECTS: Final = "security.test_defects::"
+_NETWORK: Final = "security.test_network::"
 _CORPUS: Final = "conformance.test_corpus::"
 _STRANGERS: Final = _READS + "test_cve_2022_35249_strangers_and_a_private_room"
 _REMOVED: Final = _READS + "test_mattermost_cve_2026_1629_nothing_is_left_after_a_removal"
@@ -96,6 +97,15 @@ ADVISORIES: Final[dict[str, tuple[str, ...]]] = {
         _CONTENT + "test_synapse_cve_2025_30355_numbers_that_break_readers_are_not_stored",
         _CORPUS + "test_bad_input_changes_nothing",
     ),
+    "Synapse CVE-2021-29471": (
+        _NETWORK + "test_synapse_cve_2021_29471_what_clients_look_for_is_no_pattern",
+        "conformance.test_rest_marks::test_searching",
+    ),
+    "Zulip CVE-2021-43799": (
+        _NETWORK + "test_zulip_cve_2021_43799_the_bus_is_closed_to_strangers",
+        "unit.bus.test_settings::test_nobody_uses_a_server_elsewhere_without_signing_in",
+        "integration.bus.test_permissions::test_nobody_gets_in_without_a_key",
+    ),
 }
 """Advisories about products like this one → tests."""
 
@@ -110,6 +120,116 @@ NO_SUCH_DOOR: Final[dict[str, str]] = {
     " edit can tell more; who is no member gets no edit",
 }
 """Advisories whose very feature does not exist here, and what their tests look at instead."""
+
+_ACCOUNT: Final = "unit.account."
+_LIVE_ACCOUNT: Final = "integration.account."
+_HEADERS: Final = "integration.gateway.test_behaviour::"
+
+RULES: Final[dict[str, tuple[str, ...]]] = {
+    # Accounts and sessions
+    "tokens are random, and stored as digests": (
+        "security.test_advisories_logins::test_cve_2026_28514_wrong_credentials",
+        _LIVE_ACCOUNT + "test_login::test_tokens_are_stored_only_hashed",
+    ),
+    "secrets are in no log, metric or error": (
+        "unit.runtime.test_log::test_secrets_do_not_get_out",
+        "unit.runtime.test_log::test_secrets_in_depth_and_in_other_spellings",
+        _ACCOUNT + "test_domain::test_password_does_not_show_in_logs",
+        "unit.conformance.test_leaks::test_a_token_in_a_log_is_found",
+    ),
+    "tokens end after 90 days, however much they are used": (
+        _LIVE_ACCOUNT + "test_login::test_expired_tokens",
+        _LIVE_ACCOUNT + "test_login::test_use_prolongs_no_token",
+        _ACCOUNT + "test_domain::test_personal_tokens_never_expire",
+    ),
+    "a login takes all steps, in their order, at every door": (
+        _ACCOUNT + "test_login::test_order_of_steps",
+        _ACCOUNT + "test_login::test_first_refusal_wins",
+        "security.test_advisories_logins::test_cve_2026_30831_no_door_skips_a_check",
+    ),
+    "what is forgotten to be awaited or judged is found before it runs": (
+        "unit.tasks.test_rules::test_what_is_not_awaited_is_an_error",
+    ),
+    "passwords: old hashes are taken, new ones are strong, common words refused": (
+        _ACCOUNT + "test_passwords::test_both_kinds_verify",
+        _ACCOUNT + "test_passwords::test_schemes",
+        _ACCOUNT + "test_passwords::test_new_passwords",
+        _LIVE_ACCOUNT + "test_changes::test_stronger_hashes_at_login",
+        _LIVE_ACCOUNT + "test_changes::test_commonest_passwords",
+    ),
+    "codes of a second factor: each once, five tries, ten for an emergency": (
+        _ACCOUNT + "test_second_factor::test_codes_of_the_standard",
+        _ACCOUNT + "test_second_factor::test_window",
+        _LIVE_ACCOUNT + "test_second_factors::test_raced_codes",
+        _LIVE_ACCOUNT + "test_second_factors::test_five_tries",
+        _ACCOUNT + "test_second_factor::test_recovery_codes",
+    ),
+    "a second factor: ends other sessions, is given up with itself only, soon asked for again": (
+        _LIVE_ACCOUNT + "test_second_factors::test_enabling_ends_other_logins",
+        _LIVE_ACCOUNT + "test_second_factors::test_giving_up",
+        _LIVE_ACCOUNT + "test_second_factors::test_how_long_is_remembered",
+        _LIVE_ACCOUNT + "test_second_factors::test_sensitive_calls",
+        "conformance.test_rest_account::test_sensitive_calls_ask_for_the_factor",
+    ),
+    "guesses are counted, per user and per address, and tell nothing": (
+        _ACCOUNT + "test_login::test_eleventh_failure_is_refused",
+        _ACCOUNT + "test_login::test_address_limit",
+        _ACCOUNT + "test_login::test_success_forgets_the_users_failures_but_not_the_addresss",
+        _ACCOUNT + "test_login::test_unknown_user_costs_the_same_work",
+        _LIVE_ACCOUNT + "test_login::test_failures_hold_across_replicas_and_grow",
+        "security.test_advisories_logins::test_cve_2020_28208_addresses_are_not_told",
+    ),
+    "what is revoked ends": (
+        "conformance.test_3_login::test_038_only_the_revoked_session_ends",
+        _LIVE_ACCOUNT + "test_login::test_revocation",
+        "integration.gateway.test_behaviour::test_a_revoked_token_ends_with_the_event",
+    ),
+    "there is one first administrator": (
+        _LIVE_ACCOUNT + "test_users::test_first_users_raced",
+        _LIVE_ACCOUNT + "test_users::test_administrator_of_the_settings_is_made_once",
+    ),
+    "who did what is written down": (
+        _LIVE_ACCOUNT + "test_audit::test_fields",
+        _LIVE_ACCOUNT + "test_audit::test_logins",
+        _LIVE_ACCOUNT + "test_audit::test_kept_for_400_days",
+        "conformance.test_rest_account::test_audit_log",
+        "conformance.test_rest_account::test_what_other_services_do_is_audited",
+    ),
+    # Network, NATS, MongoDB
+    "no cookie signs a socket in": (
+        _NETWORK + "test_nothing_that_a_browser_sends_by_itself_signs_a_socket_in",
+    ),
+    "pages of other origins may be kept out": (
+        "unit.ddp_streamer.test_handshake::test_refused_handshakes",
+        "unit.ddp_streamer.test_handshake::test_allowed_origins",
+        _HEADERS + "test_cors_as_the_workspace_is_set",
+        "unit.gateway.test_rules::test_origins",
+    ),
+    "cookies for a foreign page open no file": (
+        _NETWORK + "test_cookies_sent_for_a_foreign_page_open_no_file",
+    ),
+    "answers are neither run nor framed": (
+        _HEADERS + "test_answers_are_neither_run_nor_framed",
+        _HEADERS + "test_landing_page_and_health",
+        "integration.gateway.test_files::test_headers_of_a_download",
+    ),
+    "each service has its own rights on the bus": (
+        "unit.bus.test_permissions::test_the_table_names_what_the_code_calls_and_hears",
+        "integration.bus.test_permissions::test_what_is_forbidden_is_refused",
+        "integration.bus.test_permissions::test_nobody_gets_in_without_a_key",
+        "integration.bus.test_permissions::test_an_answer_is_no_licence_to_write_to_inboxes",
+    ),
+    "each service has its own rights on the database": (
+        "integration.local.test_mongo_users::test_what_is_forbidden_is_refused",
+        "integration.local.test_mongo_users::test_a_whole_hubbub_works_with_these_rights",
+    ),
+    "private fields leave nobody's service": (
+        _CANARIES + "test_cve_2026_23477_canaries",
+        "unit.stream_hub.test_privacy::test_no_private_field_is_in_any_event",
+        _ACCOUNT + "test_names::test_secrets_never_leave",
+    ),
+}
+"""What is promised of accounts, sessions and the network → tests."""
 
 DEFECTS: Final[dict[int, tuple[str, ...]]] = {
     1: (

@@ -8,12 +8,12 @@ from itertools import chain
 
 import pytest
 
-from tests.security.coverage import ADVISORIES, DEFECTS, NO_SUCH_DOOR
+from tests.security.coverage import ADVISORIES, DEFECTS, NO_SUCH_DOOR, RULES
 
-NAMED = sorted(set(chain(*ADVISORIES.values(), *DEFECTS.values())))
+NAMED = sorted(set(chain(*ADVISORIES.values(), *RULES.values(), *DEFECTS.values())))
 
 LAST_DEFECT = 32
-ROWS_OF_ADVISORIES = 27
+ROWS_OF_ADVISORIES = 29
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -30,6 +30,7 @@ def test_every_row_has_a_test_of_its_own() -> None:
     assert len(ADVISORIES) == ROWS_OF_ADVISORIES
     assert all(ADVISORIES.values())
     assert all(DEFECTS.values())
+    assert all(RULES.values())
     for row, tests in ADVISORIES.items():
         assert any(test.startswith("security.") for test in tests), row
     assert set(NO_SUCH_DOOR) <= set(ADVISORIES)

@@ -33,6 +33,9 @@ JSON_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Pragma": "no-cache",
     "X-Content-Type-Options": "nosniff",
+    # An answer is no page: it is neither run nor framed, and leads nowhere.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
     "Server": "Hubbub",
 }
 """Headers of every JSON answer."""

@@ -298,10 +298,15 @@ class Application:
 
 
 def _shown_by_browser(request: web.BaseRequest, query: Parameters) -> Mapping[str, str]:
-    """The two headers, or what a browser sends in their place: cookies, or part of the address."""
+    """The two headers, or what a browser sends in their place: cookies, or part of the address.
+
+    Cookies come by themselves, also with what a page of somebody else asks for. Browsers say so,
+    and then they do not count (Fetch Metadata Request Headers).
+    """
     if "X-Auth-Token" in request.headers or "X-User-Id" in request.headers:
         return request.headers
-    for source in (request.cookies, query.values):
+    foreign = request.headers.get("Sec-Fetch-Site", "").lower() == "cross-site"
+    for source in (query.values,) if foreign else (request.cookies, query.values):
         token, user_id = source.get("rc_token"), source.get("rc_uid")
         if isinstance(token, str) and isinstance(user_id, str):
             return {"X-Auth-Token": token, "X-User-Id": user_id}

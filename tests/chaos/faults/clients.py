@@ -18,7 +18,7 @@ from tests.chaos.wire import Wire, opened
 from tests.waiting import eventually
 
 CRAWL = 1024.0  # bytes per second that a slow client reads
-LETTERS = 2000  # of each message that slow clients have to read
+LETTERS = 4500  # of each message that slow clients have to read
 VOICES = 5  # sockets that say them, each one after the other, as calls of one socket are done
 EACH = 4  # such messages per socket and second, at most
 CLOSED_WITHIN = 90.0  # seconds in which slow clients are sent away
@@ -35,11 +35,11 @@ def _linked(options: Options) -> Options:
 
 
 def _short_backlogs(options: Options) -> Options:
-    """What is shown is the same with a third of the usual backlog, and needs less talk. It is more
-    than any one answer (1 MiB at most): a client that gets one is not slow."""
+    """What is shown is the same with two thirds of the usual backlog, and needs less talk. It is
+    more than any one answer (2 MiB at most): a client that gets one is not slow."""
     limits = {
         "HUBBUB_STREAMER_SOFT_BUFFERED_BYTES": "262144",
-        "HUBBUB_STREAMER_MAX_BUFFERED_BYTES": "1310720",
+        "HUBBUB_STREAMER_MAX_BUFFERED_BYTES": "2621440",
     }
     return replace(_linked(options), settings={**options.settings, **limits})
 

@@ -234,6 +234,22 @@ async def test_oldest_token_goes_beyond_the_limit(server: Server) -> None:
     assert (await service.login({"resume": personal})).personal
 
 
+async def test_use_prolongs_no_token(server: Server, service: AccountService) -> None:
+    """A stolen one does not live for as long as somebody uses it."""
+    bob = await service.register(Registration(username="bob", email="b@x.org", password=PASSWORD))
+    token = (await service.login({"user": "bob", "password": PASSWORD})).token
+    for _ in range(89):
+        server.clock.advance(86400)
+        assert (await service.login({"resume": token})).token == token
+        await service.authenticate(bob, token)
+    server.clock.advance(86400)
+
+    with pytest.raises(LoginExpired):
+        await service.login({"resume": token})
+    with pytest.raises(Unauthenticated):
+        await service.authenticate(bob, token)
+
+
 async def test_expired_tokens(server: Server, service: AccountService) -> None:
     """Refused at once when their time is over, removed by the next clean-up; others stay."""
     bob = await service.register(Registration(username="bob", email="b@x.org", password=PASSWORD))

@@ -234,6 +234,17 @@ async def test_landing_page_and_health(site: Site) -> None:
     assert (health.status, health.raw) == (200, b"ok")
 
 
+async def test_answers_are_neither_run_nor_framed(site: Site) -> None:
+    """Good ones and refusals: no page can take one for a script, or show it as its own."""
+    for path, status in (("info", 200), ("me", 401), ("nothing.here", 404)):
+        reply = await site.get(path)
+        assert reply.status == status
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        assert "frame-ancestors 'none'" in reply.headers["Content-Security-Policy"]
+        assert reply.headers["Referrer-Policy"] == "no-referrer"
+        assert reply.headers["Cache-Control"] == "no-store"
+
+
 async def test_health_of_a_gateway_that_is_not_ready(site: Site) -> None:
     """500: load balancers and people choose another one."""
     async with (

@@ -154,6 +154,30 @@ async def test_a_busy_room_does_not_crowd_out_what_was_missed(
     assert {sent[6]["_id"], sent[7]["_id"]} <= {message["_id"] for message in missed}
 
 
+async def test_what_was_missed_is_told_in_answers_that_a_client_can_take(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer larger than what is kept for a client would end its socket each time that it
+    asks. The first part comes however large it is, and who goes on from the last has it all."""
+    monkeypatch.setattr(messages, "_MISSED_BYTES", 3000)
+    monkeypatch.setattr(messages, "_STEP", 2)
+    monkeypatch.setattr(messages, "_LOOK_BACK", timedelta(0))
+    ada, room_id = await _imported(home, list(range(20)))
+    await home.database.rocketchat_message.update_many({}, {"$set": {"msg": "x" * 1000}})
+    await home.database.rocketchat_message.update_one(
+        {"_id": "m000"}, {"$set": {"msg": "x" * 5000}}
+    )
+
+    since, seen, largest = START - timedelta(seconds=1), list[str](), 0
+    while missed := await _missed(home, ada, room_id, since):
+        seen += [message["_id"] for message in missed]
+        since = missed[-1]["ts"]
+        if "m000" not in {message["_id"] for message in missed}:
+            largest = max(largest, len(missed))
+    assert seen == [f"m{number:03}" for number in range(20)]
+    assert largest == 2
+
+
 async def test_a_long_absence_is_caught_up_in_steps(
     home: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ pages = Routes()
 HARMLESS: Final = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
     "Server": "Hubbub",
 }
 """Headers of everything that strangers made: it may be shown, and do nothing."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+import orjson
+
 from hubbub.contracts.documents import Document, Identifier, Paging
 from hubbub.contracts.messages import MUTED, MessageEdit, MessageNotFound, NewMessage
 from hubbub.doors.parameters import (
@@ -22,6 +24,9 @@ _LOOK_BACK: Final = timedelta(seconds=10)
 """How much further than asked a catch-up looks: a change may carry a slightly older date than
 the moment at which it became visible."""
 _MISSED: Final = 2000  # messages of one catch-up
+_MISSED_BYTES: Final = 2 * 1024 * 1024
+"""Of one catch-up, as JSON: half of what a streamer keeps for a client before it takes it for a
+slow one. A client that is sent away for an answer that it asked for would ask for it again."""
 _STEP: Final = 200  # messages asked for at once; fewer when they are large
 
 
@@ -114,7 +119,7 @@ async def load_missed_messages(
 ) -> list[Document] | Literal[False]:
     """Messages sent or edited since a date, oldest first; false without access.
 
-    The first 2,000 that changed since: who missed more goes on from the last one.
+    The first 2,000 that changed since, or 2 MiB of them: who missed more goes on from the last.
     """
     try:
         return await all_missed(call, RoomId(room_id), start)
@@ -194,8 +199,8 @@ async def all_missed(call: Call, room_id: RoomId, start: datetime) -> list[Docum
     Raises: NotAllowed; InvalidRoom; TooLarge: a single moment does not fit.
     """
     changed: dict[str, Document] = {}
-    await _collect(call, room_id, changed, start, None)
-    await _collect(call, room_id, changed, start - _LOOK_BACK, start)
+    left = await _collect(call, room_id, changed, start, None, _MISSED_BYTES)
+    await _collect(call, room_id, changed, start - _LOOK_BACK, start, left)
     return sorted(changed.values(), key=lambda message: (message["ts"], message["_id"]))
 
 
@@ -205,10 +210,17 @@ async def _collect(
     changed: dict[str, Document],
     since: datetime,
     until: datetime | None,
-) -> None:
-    """Add messages that changed after `since`, up to `until`, as long as there is room."""
+    space: int,
+) -> int:
+    """Add messages that changed after `since`, up to `until`, as long as there is room.
+
+    Args:
+        space: bytes that they may have; the first ones come in any case, if there are none yet.
+
+    Returns: bytes that are left; 0: there are more messages than have found room.
+    """
     step = _STEP
-    while len(changed) < _MISSED and (until is None or since < until):
+    while len(changed) < _MISSED and space > 0 and (until is None or since < until):
         size = min(step, _MISSED - len(changed))
         try:
             part = await call.services.messaging.changed_messages(
@@ -219,8 +231,12 @@ async def _collect(
                 raise
             step = size // 2
             continue
+        space -= len(orjson.dumps(part, default=str))
+        if space < 0 and changed:
+            return 0
         for message in part:
             changed[message["_id"]] = message  # one that changed meanwhile comes again
         if len(part) < size:
-            return
+            return max(space, 0)
         since = part[-1]["_updatedAt"]
+    return max(space, 0)
