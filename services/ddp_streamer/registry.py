@@ -67,7 +67,7 @@ class ConnectionRegistry:
             if limit and self._anonymous[place] > limit:
                 connection.log_in_soon()
 
-    def greeted(self, connection: Connection) -> None:
+    def greeted(self) -> None:
         """A connection was accepted by the DDP handshake."""
         self._greeted += 1
 
