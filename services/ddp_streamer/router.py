@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -11,19 +11,16 @@ from typing import Any, Final, Protocol
 
 from opentelemetry.trace import Span, SpanKind, Tracer, TracerProvider
 
-from hubbub.bus import call_context
 from hubbub.contracts.event_log import Audience, room_audience
-from hubbub.contracts.presence import Status, UnknownStatus
 from hubbub.ddp import messages
 from hubbub.ddp.messages import Method, Sub
-from hubbub.doors.methods import METHODS, NOTHING, Caller, Services
-from hubbub.errors import BadRequest, NotFound, Timeout, Unauthenticated, Unavailable
-from hubbub.ids import UserId
-from hubbub.telemetry.log import bind_contextvars, get_logger
+from hubbub.doors.methods import Services
+from hubbub.errors import BadRequest, NotFound, Timeout, Unavailable
 from hubbub.telemetry.tracing import spanning, tracer_of
 from services.ddp_streamer import streams
 from services.ddp_streamer.activity import Activity
 from services.ddp_streamer.audiences import ALL_ROOMS, Places
+from services.ddp_streamer.calls import Calls
 from services.ddp_streamer.closing import ResyncCloser
 from services.ddp_streamer.convoys import Convoys
 from services.ddp_streamer.fanout import Fanout, Person
@@ -36,7 +33,7 @@ from services.ddp_streamer.rates import Attempt, Excess, RateLimiter
 from services.ddp_streamer.recent import Recent
 from services.ddp_streamer.recovery import Arrival, Recovery
 from services.ddp_streamer.relays import Relays
-from services.ddp_streamer.rights import Question, Rights
+from services.ddp_streamer.rights import Rights
 from services.ddp_streamer.room_judge import Routes as JudgeRoutes
 from services.ddp_streamer.session import (
     AnonymousRefusal,
@@ -51,15 +48,10 @@ from services.ddp_streamer.streams import Manner, Plan, Who, Wish, not_allowed
 from services.ddp_streamer.tasks import Tasks
 from services.ddp_streamer.workspace import Workspace
 
-log = get_logger(__name__)
-
 _STREAM: Final = streams.PREFIX
-_SEND: Final = "sendMessage"
 _MESSAGES: Final = "room-messages"
 _OTHER: Final = "other"  # stands for names that are the client's own words
 _MAX_ID = 64  # characters of a user id that can be watched
-
-OwnMethod = Callable[[Session, Method], Awaitable[Reply]]
 
 
 class Routes(JudgeRoutes, Protocol):
@@ -99,15 +91,10 @@ class Router:
     ) -> None:
         self._recent = Recent() if recent is None else recent
         self._tracer = tracer_of(tracer_provider)
-        self._requests = 0  # methods called so far
-        self._services = services
         self._routes = routes
         self._fanout = fanout
         self._rights = rights
         self._logins = logins
-        self._presence = presence
-        self._activity = activity
-        self._relays = relays
         self._workspace = workspace
         self._closer = closer
         self._limiter = limiter
@@ -121,27 +108,21 @@ class Router:
             services.authorization, rights, fanout, routes, self.sessions.keys(), tasks=tasks
         )
         self._recovery = Recovery(routes, fanout)
-        self._convoys = Convoys(services.messaging, tasks)
         self._gauges = {
             name: metrics.subscriptions.labels(name) for name in (*streams.STREAMS, "other")
         }
-        self._methods: dict[str, OwnMethod] = {
-            "login": self._login,
-            "logout": logins.logout,
-            "getNewToken": logins.new_token,
-            "removeOtherTokens": logins.remove_other_tokens,
-            "logoutOtherClients": logins.logout_other_clients,
-            "UserPresence:online": self._online,
-            "UserPresence:away": self._away,
-            "UserPresence:setDefaultStatus": self._set_status,
-            "UserPresence:connect": self._nothing,
-            "UserPresence:ping": self._nothing,
-            "setUserStatus": self._set_status,
-            "livechat:setUpConnection": self._nothing,
-            "stream-notify-room": self._notify_room,
-            "stream-notify-room-users": self._notify_room_users,
-            "stream-notify-user": self._notify_user,
-        }
+        self._calls = Calls(
+            services,
+            login=self._login,
+            logins=logins,
+            rights=rights,
+            presence=presence,
+            activity=activity,
+            relays=relays,
+            metrics=metrics,
+            convoys=Convoys(services.messaging, tasks),
+            tracer=self._tracer,
+        )
 
     def open_session(self, connection: Socket) -> Session:
         """The session of a new connection."""
@@ -191,62 +172,13 @@ class Router:
         return excess
 
     def is_parallel_safe(self, name: str) -> bool:
-        if name.startswith(_STREAM):
-            return True
-        row = METHODS.get(name)
-        return row is not None and row.parallel_safe
+        return self._calls.is_parallel_safe(name)
 
     def may_follow(self, method: Method) -> bool:
-        """Messages, which go in convoys. A reply may be to one that is still on its way."""
-        message = method.params[0] if method.name == _SEND and method.params else None
-        return isinstance(message, dict) and not message.get("tmid")
+        return self._calls.may_follow(method)
 
     async def call(self, session: Session, method: Method, excess: Excess | None) -> Reply:
-        self._requests += 1
-        request = f"{session.public_id}.{self._requests}"
-        bind_contextvars(conn=session.public_id, req=request, uid=session.user_id)
-        with call_context(request_id=request, user_id=session.user_id):
-            if self._tracer is None:
-                return await self._called(session, method, excess)
-            known = method.name in self._methods or method.name in METHODS
-            name = method.name if known else _OTHER
-            with spanning(
-                self._tracer,
-                f"ddp.method {name}",
-                SpanKind.SERVER,
-                attributes={"rpc.system": "ddp", "rpc.method": name, "hubbub.request": request},
-            ):
-                return await self._called(session, method, excess)
-
-    async def _called(self, session: Session, method: Method, excess: Excess | None) -> Reply:
-        if excess is not None and not await self._is_lifted(session, excess):
-            self._metrics.ratelimited.labels(excess.rule.name).inc()
-            raise excess.error()
-        own = self._methods.get(method.name)
-        if own is not None:
-            return await own(session, method)
-        if method.name.startswith(_STREAM):
-            return Reply()  # writing without the right to do so: no effect, no error
-        row = METHODS.get(method.name)
-        if row is None:
-            raise NotFound(f"Method '{method.name}' not found", code=404)
-        user_id = session.user_id
-        caller = Caller(
-            user_id=None if user_id is None else UserId(user_id),
-            address=session.connection.peer.address or "",
-            hashed_token=session.hashed_token or None,
-        )
-        value = await row.call(self._services, caller, method.params, self._convoys.send)
-        if method.name == _SEND:
-            self._metrics.sent.inc()
-        return Reply(messages.MISSING if value is NOTHING else value)
-
-    async def _is_lifted(self, session: Session, excess: Excess) -> bool:
-        if session.user_id is None or excess.rule.unless is None:
-            return False
-        return await self._rights.learn(
-            Question("permissions", session.user_id, excess.rule.unless)
-        )
+        return await self._calls.call(session, method, excess)
 
     async def _login(self, session: Session, method: Method) -> Reply:
         reply = await self._logins.login(session, method)
@@ -255,44 +187,6 @@ class Router:
             if plan is not None and plan.manner is Manner.MY_MESSAGES:
                 await self._attach(session, subscription)
         return reply
-
-    async def _online(self, session: Session, _: Method) -> Reply:
-        self._presence.status(session, Status.ONLINE)
-        return Reply()
-
-    async def _away(self, session: Session, _: Method) -> Reply:
-        self._presence.status(session, Status.AWAY)
-        return Reply()
-
-    async def _set_status(self, session: Session, method: Method) -> Reply:
-        if session.user_id is None:
-            raise Unauthenticated("Invalid user", details={"method": method.name})
-        status, text = (*method.params[:2], None, None)[:2]
-        if method.name == "UserPresence:setDefaultStatus":
-            text = None
-        if not isinstance(status, str | None) or not isinstance(text, str | None):
-            raise BadRequest("Match failed", code=400)
-        try:
-            wanted = Status(status) if status else None
-        except ValueError:
-            raise UnknownStatus("Invalid status") from None
-        await self._services.presence.set_status(UserId(session.user_id), wanted, text)
-        return Reply()
-
-    async def _nothing(self, _: Session, __: Method) -> Reply:
-        return Reply()
-
-    async def _notify_room(self, session: Session, method: Method) -> Reply:
-        await self._activity.write(session, method.params)
-        return Reply()
-
-    async def _notify_room_users(self, session: Session, method: Method) -> Reply:
-        await self._relays.to_room(session, method.params)
-        return Reply()
-
-    async def _notify_user(self, session: Session, method: Method) -> Reply:
-        await self._relays.to_user(session, method.params)
-        return Reply()
 
     # --- subscriptions ------------------------------------------------------------------------
 

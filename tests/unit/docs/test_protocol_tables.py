@@ -31,7 +31,7 @@ def tables() -> ModuleType:
 def of_the_streamer() -> set[str]:
     """Methods that the streamer answers itself."""
     router = Router(MagicMock(), **{name: MagicMock() for name in _parts()})
-    return set(router._methods)
+    return set(router._calls._methods)
 
 
 def _parts() -> list[str]:
