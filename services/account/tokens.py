@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from hubbub.contracts.account import Identity, LoginResult, PersonalToken
-from hubbub.errors import BadRequest, NotAllowed, Unauthenticated
+from hubbub.contracts.account import (
+    MAX_RESUMED,
+    Identity,
+    LoginResult,
+    PersonalToken,
+    StoredToken,
+)
+from hubbub.errors import BadRequest, NotAllowed, Unauthenticated, Unavailable
 from hubbub.ids import UserId, hash_token, login_token
 from hubbub.mongo import Document
 from services.account import profile, rights
@@ -49,6 +55,24 @@ class TokenKeeper:
     async def verify(self, user_id: UserId, hashed_token: str) -> Identity:
         """See `Account.verify_token`."""
         user = await self._users.find(user_id, _IDENTITY_FIELDS) or {}
+        return await self._identity(user, user_id, hashed_token)
+
+    async def are_good(self, tokens: Sequence[StoredToken]) -> list[bool]:
+        """See `Account.verify_tokens`."""
+        users = await self._users.find_all({one.user_id for one in tokens}, _IDENTITY_FIELDS)
+        good = []
+        for one in tokens:
+            try:
+                await self._identity(users.get(one.user_id, {}), one.user_id, one.hashed_token)
+            except Unavailable:
+                raise
+            except Exception:
+                good.append(False)
+            else:
+                good.append(True)
+        return good
+
+    async def _identity(self, user: Document, user_id: UserId, hashed_token: str) -> Identity:
         await self._good(user, hashed_token)
         if user.get("active") is not True:
             raise Unauthenticated("Invalid user")
@@ -221,6 +245,12 @@ class Tokens:
     async def verify_token(self, user_id: UserId, hashed_token: str) -> Identity:
         """See the contract."""
         return await self._token_keeper.verify(user_id, hashed_token)
+
+    async def verify_tokens(self, tokens: list[StoredToken]) -> list[bool]:
+        """See the contract."""
+        if len(tokens) > MAX_RESUMED:
+            raise BadRequest(f"at most {MAX_RESUMED} tokens at once")
+        return await self._token_keeper.are_good(tokens)
 
     async def new_token(self, user_id: UserId, hashed_token: str) -> LoginResult:
         """See the contract."""

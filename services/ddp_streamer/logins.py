@@ -16,7 +16,7 @@ import orjson
 
 from hubbub.bus.caller import CircuitOpen, NobodyAnswers
 from hubbub.clock import Clock, SystemClock
-from hubbub.contracts.account import MAX_RESUMED, Account, LoginResult
+from hubbub.contracts.account import MAX_RESUMED, Account, LoginResult, StoredToken
 from hubbub.contracts.event_log import Audience, user_audience
 from hubbub.ddp import ejson, messages
 from hubbub.ddp.messages import Method
@@ -108,6 +108,9 @@ class Logins:
         self._taking = asyncio.Semaphore(_TAKEN_TOGETHER)
         self._resuming: Gathering[str, LoginResult | None] = Gathering(
             account.resume, "resume", tasks=tasks, most=MAX_RESUMED
+        )
+        self._verifying: Gathering[StoredToken, bool] = Gathering(
+            account.verify_tokens, "verify-tokens", tasks=tasks, most=MAX_RESUMED
         )
         self._checking: dict[str, bool] = {}  # user id → look again afterwards
 
@@ -228,7 +231,7 @@ class Logins:
     async def _enter_again(self, session: Session, identity: Identity) -> bool:
         user_id = UserId(identity.user_id)
         try:
-            await self._account.verify_token(user_id, identity.hashed_token)
+            await self._verify(user_id, identity.hashed_token)
             document = await self._account.me(user_id)
         except (Unavailable, Timeout, Internal):
             raise  # says nothing about the token
@@ -426,7 +429,7 @@ class Logins:
                 by_token.setdefault(session.hashed_token, []).append(session)
         for token, sessions in by_token.items():
             try:
-                await self._account.verify_token(UserId(user_id), token)
+                await self._verify(UserId(user_id), token)
             except Unauthenticated:
                 for session in sessions:
                     everybody_asked &= not session.in_login
@@ -435,6 +438,17 @@ class Logins:
                 log.warning("token_not_verified", reason=type(error).__name__)
                 everybody_asked = False
         return everybody_asked
+
+    async def _verify(self, user_id: UserId, hashed_token: str) -> None:
+        """`Account.verify_token`, together with others who are looked at now."""
+        try:
+            good = await self._verifying.ask(
+                StoredToken(user_id=user_id, hashed_token=hashed_token)
+            )
+        except (NobodyAnswers, CircuitOpen):  # an account of an earlier version knows one at a time
+            good = False
+        if not good:
+            await self._account.verify_token(user_id, hashed_token)
 
     def _revoke(self, session: Session, user_id: str, token: str) -> None:
         """The session's token is gone: say so to this socket alone, then close it."""

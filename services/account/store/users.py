@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -101,6 +101,16 @@ class MongoUserStore:
         """Some fields of a user."""
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
             return await self._users.find_one({"_id": user_id}, dict.fromkeys(fields, 1))
+
+    async def find_all(
+        self, user_ids: Collection[str], fields: Iterable[str]
+    ) -> dict[str, Document]:
+        """Some fields of those of the users that exist."""
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            found = await self._users.find(
+                {"_id": {"$in": list(user_ids)}}, dict.fromkeys(fields, 1)
+            ).to_list()
+        return {user["_id"]: user for user in found}
 
     async def find_named(self, username: str, fields: Iterable[str]) -> Document | None:
         """Some fields of the user with this username."""

@@ -13,6 +13,7 @@ from hubbub.contracts.account import (
     LoginExpired,
     LoginRefused,
     Registration,
+    StoredToken,
 )
 from hubbub.errors import BadRequest, NotAllowed, Unauthenticated
 from hubbub.ids import UserId, hash_token
@@ -85,6 +86,32 @@ async def test_many_resume_at_once(server: Server, account: Account, bob: UserId
     assert await account.resume(tokens) == [alone[0], None, alone[2]]
     with pytest.raises(BadRequest):
         await account.resume(["x"] * (MAX_RESUMED + 1))
+
+
+async def test_many_tokens_are_verified_at_once(
+    server: Server, account: Account, bob: UserId
+) -> None:
+    """Each as alone."""
+    ann = await account.register(
+        Registration(username="Ann", name="Ann", email="Ann@x.org", password=PASSWORD)
+    )
+    hashed = [
+        (await account.login({"user": name, "password": PASSWORD}, "203.0.113.7")).hashed_token
+        for name in ("bob", "bob", "ann")
+    ]
+    await account.logout(bob, hashed[1])
+    asked = [
+        StoredToken(user_id=user_id, hashed_token=token)
+        for user_id in (bob, ann, UserId("nobody"))
+        for token in hashed
+    ]
+    expected = [True, *[False] * 4, True, *[False] * 3]
+    assert await account.verify_tokens(asked) == expected
+    await server.database["users"].update_one({"_id": ann}, {"$set": {"active": False}})
+    expected[5] = False
+    assert await account.verify_tokens(asked) == expected
+    with pytest.raises(BadRequest):
+        await account.verify_tokens([asked[0]] * (MAX_RESUMED + 1))
 
 
 async def test_exact_name_wins_over_similar_ones(server: Server) -> None:

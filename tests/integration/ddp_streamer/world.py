@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from hubbub.bus import BusSettings, NatsBus
-from hubbub.contracts.account import Account, Identity, LoginExpired, LoginResult
+from hubbub.contracts.account import Account, Identity, LoginExpired, LoginResult, StoredToken
 from hubbub.contracts.authorization import Authorization, RoomQuestion
 from hubbub.contracts.documents import Document, Page, Paging
 from hubbub.contracts.event_log import (
@@ -111,6 +111,12 @@ class FakeAccount(Account):
         if self.facts.account_away:
             raise Unavailable("away")
         return {"_id": user_id, "username": user_id, "name": user_id.title(), "roles": ["user"]}
+
+    async def verify_tokens(self, tokens: list[StoredToken]) -> list[bool]:
+        return [
+            self.facts.tokens.get(one.hashed_token.removeprefix("hash-")) == one.user_id
+            for one in tokens
+        ]
 
     async def verify_token(self, user_id: UserId, hashed_token: str) -> Identity:
         if self.facts.tokens.get(hashed_token.removeprefix("hash-")) != user_id:

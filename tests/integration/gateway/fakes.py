@@ -16,6 +16,7 @@ from hubbub.contracts.account import (
     PersonalToken,
     ProfileChanges,
     Registration,
+    StoredToken,
     UserChanges,
     UserNotFound,
 )
@@ -182,6 +183,9 @@ class FakeAccount(FakeAvatars, Account):
     async def authenticate(self, user_id: UserId, token: str) -> Identity:
         self.world.calls.append("authenticate")
         return await self.verify_token(user_id, hash_token(token))
+
+    async def verify_tokens(self, tokens: list[StoredToken]) -> list[bool]:
+        raise NotImplementedError
 
     async def verify_token(self, user_id: UserId, hashed_token: str) -> Identity:
         user = self.world.users.get(user_id)

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from hubbub.bus.caller import NobodyAnswers
 from hubbub.clock import FakeClock
-from hubbub.contracts.account import Account, LoginExpired, LoginResult
+from hubbub.contracts.account import Account, LoginExpired, LoginResult, StoredToken
 from hubbub.contracts.event_log import Audience, user_audience
 from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.presence import Presence
@@ -46,7 +46,8 @@ class FakeAccount:
         self.away_to_verify = 0
         self.logins = 0
         self.resumes = 0
-        self.knows_resume = True
+        self.knows_many = True
+        self.verified: list[int] = []
         self.logout_gate: asyncio.Event | None = None
         self.document: dict[str, Any] = {"username": "bob", "name": "Bob"}
 
@@ -59,7 +60,7 @@ class FakeAccount:
         return self._welcome(token)
 
     async def resume(self, tokens: list[str]) -> list[LoginResult | None]:
-        if not self.knows_resume:
+        if not self.knows_many:
             raise NobodyAnswers("account: nobody answers")
         self.logins += 1
         self.resumes += 1
@@ -88,6 +89,15 @@ class FakeAccount:
         self.tokens.pop(hashed_token[1:])
         if self.logout_gate is not None:
             await self.logout_gate.wait()
+
+    async def verify_tokens(self, tokens: list[StoredToken]) -> list[bool]:
+        self.verified.append(len(tokens))
+        if not self.knows_many:
+            raise NobodyAnswers("account: nobody answers")
+        if self.away_to_verify:
+            self.away_to_verify -= 1
+            raise Unavailable("away")
+        return [self.tokens.get(one.hashed_token[1:]) == one.user_id for one in tokens]
 
     async def verify_token(self, user_id: str, hashed_token: str) -> None:
         if self.away_to_verify:
@@ -420,10 +430,26 @@ async def test_many_resume_in_few_calls(desk: Desk) -> None:
     assert desk.account.resumes == 1
 
 
+async def test_tokens_of_many_are_looked_at_in_one_call(desk: Desk) -> None:
+    """Only who has lost the own is sent away."""
+    users = [f"u{n}" for n in range(20)]
+    desk.account.tokens |= {f"t-{user_id}": user_id for user_id in users}
+    sockets = {user_id: (await desk.signed_in(f"t-{user_id}", user_id))[1] for user_id in users}
+    del desk.account.tokens["t-u7"]
+    for user_id in users:
+        desk.logins.account_changed(user_id)
+    await eventually(lambda: sockets["u7"].code == 1008)
+    assert desk.account.verified == [20]
+    assert [user_id for user_id in users if sockets[user_id].closed] == ["u7"]
+
+
 async def test_an_account_of_an_earlier_version_is_asked_one_by_one(desk: Desk) -> None:
-    desk.account.knows_resume = False
-    session, _ = await desk.signed_in()
+    desk.account.knows_many = False
+    session, socket = await desk.signed_in()
     assert session.user_id == "bob"
+    del desk.account.tokens["good"]
+    desk.logins.account_changed("bob")
+    await eventually(lambda: socket.code == 1008)
 
 
 async def test_who_cannot_be_known_for_two_minutes_comes_again_later(desk: Desk) -> None:

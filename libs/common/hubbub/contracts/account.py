@@ -15,7 +15,7 @@ from hubbub.contracts.user_roles import UserRoleActions
 from hubbub.errors import BadRequest, NotAllowed, NotFound, Unauthenticated
 from hubbub.ids import UserId
 
-MAX_RESUMED = 100  # tokens in one call of `resume`
+MAX_RESUMED = 100  # tokens in one call of `resume` or `verify_tokens`
 
 
 class LoginRefused(NotAllowed):
@@ -63,6 +63,13 @@ class Identity(Frozen):
     username: str
     name: str | None = None
     roles: list[str] = Field(default=[])
+    hashed_token: str = Field(repr=False)
+
+
+class StoredToken(Frozen):
+    """A login token as it is stored, and whose it should be."""
+
+    user_id: UserId
     hashed_token: str = Field(repr=False)
 
 
@@ -187,6 +194,15 @@ class Account(
     @action(idempotent=True, timeout=3.0)
     async def verify_token(self, user_id: UserId, hashed_token: str) -> Identity:
         """`authenticate` for a token that is known only hashed. Raises: Unauthenticated."""
+        ...
+
+    @action(idempotent=True, timeout=3.0, running=64)
+    async def verify_tokens(self, tokens: list[StoredToken]) -> list[bool]:
+        """Whether each of at most `MAX_RESUMED` tokens is good. False where `verify_token` fails,
+        which says why.
+
+        Raises: BadRequest: too many at once.
+        """
         ...
 
     @action()
