@@ -202,6 +202,7 @@ class ReplicaSet:
             "--port", str(port),
             "--dbpath", str(self.data(number)),
             "--nounixsocket",
+            "--noscripting",
             "--wiredTigerCacheSizeGB", str(self._options.cache_gigabytes),
             "--oplogSize", str(self._options.oplog_megabytes),
             "--syncdelay", str(self._options.sync_delay),

@@ -47,6 +47,18 @@ async def test_mongo_is_a_replica_set_that_survives_another_port(tmp_path: Path)
                 await connection.close()
 
 
+async def test_the_server_runs_no_javascript(tmp_path: Path) -> None:
+    """`$where` in a filter would be somebody else's program beside all data."""
+    async with servers.mongo(tmp_path) as server:
+        connection = client(server.url)
+        try:
+            await connection["test"]["soup"].insert_one({"_id": "tomato"})
+            with pytest.raises(OperationFailure, match=r"(?i)script"):
+                await connection["test"]["soup"].find_one({"$where": "sleep(1) || true"})
+        finally:
+            await connection.close()
+
+
 async def test_what_a_vanished_client_began_is_undone_soon(tmp_path: Path) -> None:
     """A transaction whose owner was killed holds back others for seconds, not for a minute."""
     async with servers.mongo(tmp_path) as server:

@@ -94,6 +94,7 @@ async def mongo(
             "--port", str(chosen),
             "--dbpath", str(data),
             "--nounixsocket",
+            "--noscripting",  # no query of Hubbub runs JavaScript in the server
             "--wiredTigerCacheSizeGB", str(cache_megabytes / 1024),
             "--oplogSize", "1024",
             "--setParameter", "diagnosticDataCollectionEnabled=false",
