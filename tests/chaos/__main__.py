@@ -26,7 +26,7 @@ from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.load import FULL, SMALL, Load
 from tests.chaos.other import installed
 from tests.chaos.report import RESULTS
-from tests.chaos.stage import FEW_COPIES, Options, stage
+from tests.chaos.stage import FEW_COPIES, STREAMER, Options, stage
 from tests.chaos.workload import People
 
 
@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, nargs="+", help="these seeds and no others")
     parser.add_argument("--seconds", type=float, help="of talk before and after each fault")
     parser.add_argument("--small", action="store_true", help="load and stage of `make test`")
+    parser.add_argument("--streamers", type=int, help="how many there are; F3 has one more")
     parser.add_argument("--scale", type=float, default=1.0, help="shortens what lasts a minute")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file to write")
     parser.add_argument("--add", action="store_true", help="keep the file's results of others")
@@ -50,6 +51,9 @@ def main() -> int:
     )
     chosen = parser.parse_args()
     options = Options(copies=FEW_COPIES) if chosen.small else Options()
+    if chosen.streamers is not None:
+        copies = {**options.copies, STREAMER: chosen.streamers}
+        options = dataclasses.replace(options, copies=copies)
     tree = installed(chosen.other_commit) if chosen.other_commit else chosen.other_tree
     if tree is not None:
         options = dataclasses.replace(options, other_tree=tree.resolve())

@@ -1,4 +1,4 @@
-"""A hundred clients that stop reading: a bounded price, and nobody else pays it."""
+"""Clients that stop reading, a thousand of them: a bounded price, and nobody else pays it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 KIB, MIB = 1024, 1024 * 1024
 SITTERS = 100
+"""Of those who are told what nobody else is told: each costs what may be kept for one client."""
+CROWD = 1_000
+"""Of those who are told all the same."""
 BOUND = 1280 * KIB
 """What the streamer may keep for one client."""
 FRAME = 240 * KIB
@@ -125,9 +128,9 @@ class Hall:
     reader: DdpClient
     said: list[str] = field(default_factory=list)
 
-    async def say(self) -> None:
+    async def say(self, padding: str = "") -> None:
         """One more message in the room; whoever reads has it."""
-        self.said.append(f"m{len(self.said)}")
+        self.said.append(f"m{len(self.said)}{padding}")
         await self.hub.message("R", self.said[-1])
         await self.reader.hears("room-messages", "R", len(self.said), within=WITHIN)
 
@@ -248,20 +251,30 @@ async def sitting(hall: Hall, users: list[str]) -> AsyncIterator[None]:
 async def wave(hall: Hall, name: str) -> int:
     """All of them sit, are told more than they may keep, and are given up; the peak meanwhile."""
     users = [f"{name}{number}" for number in range(SITTERS)]
-    gone = await _given_up(hall)
-    async with sitting(hall, users):
-        assert await _connections(hall) == SITTERS + 1
-        before = hall.streamer.peak = hall.streamer.resident
-        for _ in range(ROUNDS):
-            if await _given_up(hall) == gone + SITTERS:
-                break
-            await hall.notify(users)
-            await hall.say()
-        await eventually(lambda: _only_the_reader_is_left(hall), within=WITHIN)
-    assert await _given_up(hall) == gone + SITTERS
+
+    async def tell() -> None:
+        await hall.notify(users)
+        await hall.say()
+
+    before = await told_too_much(hall, users, tell)
     peak = hall.streamer.peak
     assert peak - before < SITTERS * BOUND + ELSEWHERE
     return peak
+
+
+async def told_too_much(hall: Hall, users: list[str], tell: Callable[[], Awaitable[None]]) -> int:
+    """They sit, and are told more until all are given up; the memory before they were told."""
+    gone = await _given_up(hall)
+    async with sitting(hall, users):
+        assert await _connections(hall) == len(users) + 1
+        before = hall.streamer.peak = hall.streamer.resident
+        for _ in range(ROUNDS):
+            if await _given_up(hall) == gone + len(users):
+                break
+            await tell()
+        await eventually(lambda: _only_the_reader_is_left(hall), within=WITHIN)
+    assert await _given_up(hall) == gone + len(users)
+    return before
 
 
 async def _given_up(hall: Hall) -> int:
@@ -282,5 +295,17 @@ async def test_clients_that_do_not_read_cost_their_bound_and_no_more(hall: Hall)
     second = await wave(hall, "b")
 
     assert second < first + ELSEWHERE // 2
+    assert hall.reader.texts("R") == hall.said
+    assert hall.reader.closed is None
+
+
+async def test_a_thousand_clients_that_do_not_read_share_what_they_are_told(hall: Hall) -> None:
+    """The messages of a room are in memory once, however many lines they wait in."""
+    users = [f"c{number}" for number in range(CROWD)]
+    padding = "x" * FRAME
+
+    before = await told_too_much(hall, users, lambda: hall.say(padding))
+
+    assert hall.streamer.peak - before < ELSEWHERE
     assert hall.reader.texts("R") == hall.said
     assert hall.reader.closed is None
