@@ -117,8 +117,9 @@ async def _matrix(
                     print(result.line(), flush=True)
                     for violation in result.violations[:10]:
                         print(f"       {violation}")
-                    if result.violations:
+                    if result.folder is not None:
                         print(f"       kept: {result.folder}", flush=True)
+                    if result.violations:
                         seeds.store(fault.id, seed, result.violations)
     return results, failed
 

@@ -204,7 +204,7 @@ def result_of(
     violations = [*map(str, verdict.violations), *refusals]
     before = next((one.p99_before for one in verdict.pauses), None)
     during = max((one.p99 for one in verdict.pauses if one.p99 is not None), default=None)
-    return Result(
+    result = Result(
         fault=fault.id,
         title=fault.title,
         seed=seed,
@@ -217,8 +217,9 @@ def result_of(
         pauses=[asdict(one) for one in verdict.pauses],
         violations=violations,
         seconds=round(seconds, 1),
-        folder=str(folder) if violations else None,
+        folder=str(folder),
     )
+    return result if violations or result.late else replace(result, folder=None)
 
 
 def _longest(pauses: Pauses) -> float:

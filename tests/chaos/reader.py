@@ -210,11 +210,11 @@ class Reader:
             self._note(Ready, room=place.room)
 
         try:
-            key = await wire.subscribe("stream-room-messages", place.room, False, note=note)
+            await wire.subscribe("stream-room-messages", place.room, False, note=note)
         except Failed as failure:
             self._note(NoSub, room=place.room, reason=str(failure.code))
             raise
-        place.subscription = key
+        # It may have ended since then, before this task came to its turn.
 
     async def _catch_up(self, wire: Wire, place: Place) -> None:
         """Ask what was missed until there is nothing new."""

@@ -86,7 +86,7 @@ class Wire:
                 await self._socket.send(json.dumps({**message, "msg": "pong"}))
             case "connected":
                 self._answer("connect", message)
-            case "nosub" if message["id"] not in self._waiting:
+            case "nosub" if not self._is_waited_for(message["id"]):
                 self._on_end(message["id"])
             case "result" | "nosub":
                 self._answer(message["id"], message)
@@ -95,6 +95,11 @@ class Wire:
                     self._answer(subscription, message)
             case _:
                 pass  # what a client that only talks has no use for
+
+    def _is_waited_for(self, key: str) -> bool:
+        """Not what has its answer already, though nobody has come to take it yet."""
+        waiting = self._waiting.get(key)
+        return waiting is not None and not waiting.done()
 
     def _answer(self, key: str, message: Document) -> None:
         waiting = self._waiting.get(key)

@@ -31,6 +31,8 @@ _COMPLAINT_PAUSE = 10.0  # seconds between log lines about a server that cannot 
 _LAME_DUCK_SPREAD = 5.0  # seconds within which clients leave a server that is about to end
 _LAME_DUCK_PATIENCE = 50  # looks, 20 ms apart, for a moment in which no call is under way
 _FLUSH_TIMEOUT = 10  # seconds
+_ROUND_TRIP = 2  # seconds
+_LOOK_AGAIN = 0.05  # seconds until it is looked whether a lost connection is back
 _CONNECT_TIMEOUT = 2  # seconds for one try
 
 _FORBIDDEN = re.compile(
@@ -133,13 +135,29 @@ class NatsLink:
         log.info("nats_connected", server=self._server())
 
     async def settle(self) -> None:
-        """Return once the server knows every subscription.
+        """Return once the server knows every subscription, whichever server that is by then.
 
         nats-py writes the PING of `flush` ahead of subscriptions that are still in its buffer,
-        so one round trip proves nothing about them; the second one does.
+        so one round trip proves nothing about them; the second one does. And where the
+        connection was lost between, nobody answers the PING; both are made again over the next.
+
+        Raises: nats.errors.ConnectionClosedError: `close` was called.
         """
-        await self.client.flush(_FLUSH_TIMEOUT)
-        await self.client.flush(_FLUSH_TIMEOUT)
+        while True:
+            if self.client.is_connected:
+                over = self.client.stats["reconnects"]
+                try:
+                    await self.client.flush(_ROUND_TRIP)
+                    await self.client.flush(_ROUND_TRIP)
+                except errors.FlushTimeoutError:
+                    log.warning("nats_does_not_answer", server=self._server())
+                    continue
+                if self.client.stats["reconnects"] == over:
+                    return
+            elif self.client.is_closed:
+                raise errors.ConnectionClosedError
+            else:
+                await asyncio.sleep(_LOOK_AGAIN)
 
     async def close(self) -> None:
         """Disconnect at once."""
