@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
 
 KEPT = {"HUBBUB_TEST_SERVERS", "HUBBUB_MONGO_URL", "HUBBUB_NATS_URL"}
 """Settings that choose the servers of the tests."""
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

@@ -109,7 +109,7 @@ class Desk:
         return frozenset(held)
 
     async def readable_room(self, user_id: str | None, room_id: str) -> dict[str, Any]:
-        """A room whose messages may be read.
+        """A room whose messages may be read: who was removed may not, from then on.
 
         Raises: InvalidRoom: there is none; NotAllowed: no access.
         """
@@ -117,7 +117,7 @@ class Desk:
         if room is None:
             raise InvalidRoom("Invalid room")
         user = None if user_id is None else UserId(user_id)
-        if not await self.authorization.can_read_room(RoomId(room_id), user):
+        if not await self.authorization.can_read_room(RoomId(room_id), user, now=True):
             raise NotAllowed("Not allowed")
         return room
 

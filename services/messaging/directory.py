@@ -261,7 +261,7 @@ class Directory:
 
     async def _may_access(self, user_id: str | None, room: Mapping[str, Any]) -> bool:
         return await self._desk.authorization.can_access_room_id(
-            RoomId(str(room["_id"])), None if user_id is None else UserId(user_id)
+            RoomId(str(room["_id"])), None if user_id is None else UserId(user_id), now=True
         )
 
 

@@ -63,7 +63,7 @@ class Discussions:
         """See the contract."""
         if await self._desk.facts.room(room_id) is None:
             raise RoomNotFound("The required room was not found")
-        if not await self._desk.authorization.can_access_room_id(room_id, user_id):
+        if not await self._desk.authorization.can_access_room_id(room_id, user_id, now=True):
             raise NotAllowed("Not allowed")
         page, total = await self._desk.store.discussions.page(
             room_id,

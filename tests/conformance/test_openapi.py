@@ -40,7 +40,6 @@ EXAMPLES = int(os.environ.get("HUBBUB_FUZZ_EXAMPLES", "0"))
 _SETTINGS = settings(
     max_examples=EXAMPLES or 4,
     derandomize=not EXAMPLES,
-    deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

@@ -42,6 +42,8 @@ class FakeAuthorization(Authorization):
         self._database = database
         self.granted: dict[str, set[str]] = defaultdict(lambda: {"user"})
         self.calls = 0
+        self.remembered: set[tuple[str, str]] = set()
+        """Room and user of memberships that ended, which only a look at what is stored reveals."""
 
     async def held_permissions(
         self, user_id: UserId | None, permissions: list[str], room_id: RoomId | None = None
@@ -82,12 +84,14 @@ class FakeAuthorization(Authorization):
             return False
         if room.get("t") == "c" and await self.has_permission(user_id, "view-c-room"):
             return user_id is not None
+        if not now and (room_id, user_id) in self.remembered:
+            return True
         return await self._membership(room_id, user_id) is not None
 
     async def can_read_room(
         self, room_id: RoomId, user_id: UserId | None, now: bool = False
     ) -> bool:
-        return await self.can_access_room_id(room_id, user_id)
+        return await self.can_access_room_id(room_id, user_id, now)
 
     async def judge_rooms(self, questions: list[RoomQuestion]) -> list[bool | None]:
         return [await self.can_access_room_id(one.room_id, one.user_id) for one in questions]

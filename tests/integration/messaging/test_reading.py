@@ -231,12 +231,16 @@ async def test_threads_and_their_replies(home: House) -> None:
     assert replies.total == 3
 
 
-async def test_nobody_reads_a_group_from_outside(home: House) -> None:
-    """Every read door asks for access, and existence is not told."""
+@pytest.mark.parametrize("remembered", [False, True])
+async def test_nobody_reads_a_group_from_outside(home: House, remembered: bool) -> None:
+    """Every read door asks for access, and existence is not told; a membership that ended, and
+    whose end has not come about yet, is none."""
     ada, bob = await home.users("ada", "bob")
     room_id = await home.room(ada, kind="p")
     sent = await home.say(ada, room_id)
     messaging = home.messaging
+    if remembered:
+        home.authorization.remembered.add((room_id, bob))
 
     for call in (
         messaging.history(bob, room_id),
@@ -245,6 +249,9 @@ async def test_nobody_reads_a_group_from_outside(home: House) -> None:
         messaging.changed_messages(bob, room_id, START),
         messaging.threads(bob, room_id, Paging()),
         messaging.changes_page(bob, room_id, "updated", 9, after=START),
+        messaging.members(bob, room_id, Paging()),
+        messaging.room_roles(bob, room_id),
+        messaging.discussions(bob, room_id, Paging()),
     ):
         with pytest.raises(NotAllowed):
             await call

@@ -253,7 +253,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 def test_no_flipped_byte_changes_what_is_read(
     small: Path, tmp_path: Path, where: float, bits: int
@@ -271,7 +271,7 @@ def test_no_flipped_byte_changes_what_is_read(
     assert found == {"users": USERS[:20]}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.floats(0, 1, exclude_max=True))
 def test_every_cut_is_noticed(small: Path, tmp_path: Path, where: float) -> None:
     content = small.read_bytes()

@@ -594,7 +594,7 @@ FRAGMENTS = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(FRAGMENTS, max_size=12), st.booleans(), st.booleans())
 def test_whatever_bytes_arrive_the_end_is_a_documented_one(
     pieces: list[bytes], sockjs: bool, connect: bool

@@ -21,7 +21,6 @@ EXAMPLES = int(os.environ.get("HUBBUB_FUZZ_EXAMPLES", "0"))
 _SETTINGS = settings(
     max_examples=EXAMPLES or 20,
     derandomize=not EXAMPLES,
-    deadline=None,
     database=None,
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),

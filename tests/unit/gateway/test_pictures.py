@@ -296,7 +296,7 @@ async def test_other_servers_do_not_keep_us(kind: str, monkeypatch: pytest.Monke
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_is_an_address_or_none(text: str) -> None:
     """No other error comes out; nothing is reached."""
 

@@ -140,7 +140,7 @@ def test_odd_values_in_every_place(collection: str, operation: str, odd: Any) ->
     removed=st.lists(_NAMES, max_size=3),
     room=st.none() | _DOCUMENTS,
 )
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_any_document_yields_events_or_nothing(
     collection: str,
     operation: str,
@@ -170,7 +170,7 @@ def test_any_document_yields_events_or_nothing(
 @given(event=st.dictionaries(st.sampled_from(
     "_id operationType ns documentKey fullDocument before changed removed values wallTime".split()
 ), _VALUES))  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_event_is_read_or_not(event: dict[str, Any]) -> None:
     event["_id"] = {"_data": "82"}
     event.setdefault("operationType", "insert")

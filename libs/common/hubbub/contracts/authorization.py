@@ -136,8 +136,10 @@ class Authorization(Contract, Protocol, name="authorization"):
         Membership and (`view-joined-room` or `view-<type>-room`). Discussion: its parent.
 
         Args:
-            now: room, membership and team are read for this answer. For what lasts as long as
-                no event ends it: an event that went by before the answer will not do so again.
+            now: room, membership and team are read for this answer. For whoever is shown
+                something on the strength of it, since who was removed sees nothing from then on;
+                and for what lasts as long as no event ends it: an event that went by before the
+                answer will not do so again.
         """
         ...
 

@@ -43,7 +43,7 @@ async def download(call: Call) -> Result:
     if record is None:
         return not_found()
     if not await call.services.authorization.can_access_room_id(
-        RoomId(record["rid"]), call.user_id
+        RoomId(record["rid"]), call.user_id, now=True
     ):
         raise Forbidden
     return await _answer(call, record)
