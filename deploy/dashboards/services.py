@@ -255,9 +255,33 @@ _PRESENCE = Row(
     ],
 )
 
+_APPS = Row(
+    "Apps",
+    [
+        graph("Installed", Query("max by (state) (hubbub_apps{@})", "{{state}}")),
+        graph(
+            "Calls into apps",
+            per_second("hubbub_app_calls_total", "app, hook, outcome"),
+            unit="cps",
+            stacked=True,
+        ),
+        graph(
+            "How long they take, p99",
+            percentile(0.99, "hubbub_app_call_duration_seconds", "hook"),
+            unit="s",
+        ),
+        graph(
+            "Not in time, and started again",
+            per_second("hubbub_app_timeouts_total", "app", legend="{{app}}: not in time"),
+            per_second("hubbub_app_restarts_total", "app", legend="{{app}}: started again"),
+            unit="cps",
+        ),
+    ],
+)
+
 DASHBOARD: Final = Dashboard(
     "services",
     "Services",
     "Calls between services: how many, how many fail, how long they take.",
-    [_CALLS, _ANSWERS, _PROCESSES, _RIGHTS, _PRESENCE],
+    [_CALLS, _ANSWERS, _PROCESSES, _RIGHTS, _PRESENCE, _APPS],
 )

@@ -37,6 +37,7 @@ COPIES_OF_SERVICES: Mapping[str, int] = {
     "presence": 2,
     GATEWAY: 1,
     "push": 1,
+    "apps-engine": 1,
 }
 FEW_COPIES: Mapping[str, int] = {**dict.fromkeys(COPIES_OF_SERVICES, 1), HUB: 2, STREAMER: 2}
 """As few as show what a fault does: for machines with two cores."""

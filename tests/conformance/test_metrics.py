@@ -75,6 +75,7 @@ def scrape(hubbub: Running) -> Scrape:
 
 SERVICES = {
     "account",
+    "apps-engine",
     "authorization",
     "ddp-streamer",
     "gateway",

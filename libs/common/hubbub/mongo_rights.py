@@ -47,6 +47,14 @@ COLLECTIONS: Mapping[str, Mapping[str, Actions]] = MappingProxyType(
             "hubbub_login_failures": WRITE,
             "hubbub_audit": APPEND,
         },
+        "apps-engine": {
+            **_ALL,
+            "hubbub_app_jobs": WRITE,
+            "hubbub_app_logs": WRITE,
+            "hubbub_app_packages": WRITE,
+            "hubbub_app_store": WRITE,
+            "rocketchat_apps": WRITE,
+        },
         "authorization": {
             **_ALL,
             "rocketchat_roles": WRITE,

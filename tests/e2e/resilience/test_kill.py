@@ -27,12 +27,13 @@ KILLED = (
     "messaging",
     "presence",
     "push",
+    "apps-engine",
     "stream-hub",
     "front-door",
     "mongod",
     "nats-server",
 )
-HIDDEN = frozenset({"account", "authorization", "ddp-streamer", "gateway", "presence", "push"})
+HIDDEN = frozenset(KILLED) - {"messaging", "stream-hub", "front-door", "mongod", "nats-server"}
 """Who keeps a socket notices nothing of these."""
 
 

@@ -22,6 +22,7 @@ IN_TURN = (
     "authorization",
     "presence",
     "push",
+    "apps-engine",
     "messaging",
     "stream-hub",
     "ddp-streamer",

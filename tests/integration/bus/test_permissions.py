@@ -130,6 +130,16 @@ FORBIDDEN = {
         ),
         ("hubbub.v1.live.>", "$KV.hubbub_sessions.>"),
     ),
+    "apps-engine": Forbidden(
+        (
+            *_LOG,
+            *_DATABASE,
+            "hubbub.v1.rpc.push.register_token",
+            "hubbub.v1.ephemeral.room.x",
+            "hubbub.v1.event.user.changed",
+        ),
+        ("hubbub.v1.live.>", "hubbub.v1.ephemeral.>"),
+    ),
     "push": Forbidden(
         (*_LOG, *_DATABASE, "hubbub.v1.rpc.account.login", "$JS.API.STREAM.NAMES"),
         ("hubbub.v1.live.>", "hubbub.v1.ephemeral.>"),

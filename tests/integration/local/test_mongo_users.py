@@ -150,6 +150,7 @@ _FOREIGN: Mapping[str, list[Document]] = {
     ],
     "messaging": [_update("users"), _delete("users"), _find("hubbub_audit"), _index("users")],
     "presence": [_insert("users"), _delete("users"), _find("rocketchat_message")],
+    "apps-engine": [_find("users"), _find("rocketchat_message"), _find("rocketchat_room")],
     "push": [_update("users"), _find("rocketchat_message"), _find("rocketchat_room")],
     "stream-hub": [
         _insert("rocketchat_message"),

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 import hubbub.contracts
 from hubbub.bus import metrics as bus
 from hubbub.bus.metrics import BusMetrics
+from hubbub.contracts.apps import AppStatus
 from hubbub.contracts.base import Contract, Event
 from hubbub.contracts.events import RoomChanged, SettingsChanged, UserChanged
 from hubbub.contracts.presence import Status
@@ -23,6 +24,7 @@ from hubbub.ids import RoomId, UserId
 from hubbub.mongo import MongoMetrics
 from hubbub.telemetry.metrics import ProcessMetrics, UpState, new_registry
 from services.account import metrics as account
+from services.apps_engine import metrics as apps
 from services.authorization.metrics import ACCESS, AuthorizationMetrics
 from services.ddp_streamer import metrics as streamer
 from services.ddp_streamer.common import Cause
@@ -206,6 +208,15 @@ def _account(registry: CollectorRegistry) -> None:
         metrics.registrations.labels(via).inc()
 
 
+def _apps(registry: CollectorRegistry) -> None:
+    metrics = apps.AppsMetrics(registry)
+    metrics.counted(dict.fromkeys(AppStatus, 3))
+    for app in (f"app-{number}" for number in range(300)):
+        for asked, outcome in itertools.product(get_args(apps.Asked), get_args(apps.Outcome)):
+            metrics.asked(app, asked, outcome, 0.1)
+        metrics.restarted(app)
+
+
 def _presence(registry: CollectorRegistry) -> None:
     metrics = PresenceMetrics(registry)
     for before, after in itertools.product(Status, Status):
@@ -253,6 +264,7 @@ def _operator(registry: CollectorRegistry) -> None:
 
 SERVICES: dict[str, tuple[Callable[[CollectorRegistry], None], bool]] = {
     "account": (_account, True),
+    "apps-engine": (_apps, True),
     "authorization": (_authorization, True),
     "ddp-streamer": (_streamer, False),
     "gateway": (_gateway, True),

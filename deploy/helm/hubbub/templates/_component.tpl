@@ -44,7 +44,7 @@ spec:
   minReadySeconds: {{ .values.minReadySeconds }}
   progressDeadlineSeconds: {{ .values.progressDeadlineSeconds }}
   strategy:
-    {{- if eq .name "operator" }}
+    {{- if has .name (list "operator" "apps-engine") }}
     type: Recreate
     {{- else }}
     type: RollingUpdate

@@ -26,6 +26,7 @@ from hubbub.bus.subjects import (
     instance_subject,
 )
 from hubbub.contracts.account import Account
+from hubbub.contracts.apps import Apps
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.base import Contract, Event
 from hubbub.contracts.event_log import (
@@ -112,6 +113,18 @@ def _bucket(name: str) -> tuple[str, ...]:
     )
 
 
+def _log_consumer(name: str) -> tuple[str, ...]:
+    """What reading the log with a consumer of one's own takes, which remembers how far it got."""
+    consumer = f"{LOG_STREAM}.{name}"
+    return (
+        f"{_API}.CONSUMER.INFO.{consumer}",
+        f"{_API}.CONSUMER.DURABLE.CREATE.{consumer}",
+        f"{_API}.CONSUMER.DELETE.{consumer}",
+        f"{_API}.CONSUMER.MSG.NEXT.{consumer}",
+        f"$JS.ACK.{consumer}.>",
+    )
+
+
 COMPONENTS: Mapping[str, Component] = MappingProxyType(
     {
         "account": Component(
@@ -119,6 +132,11 @@ COMPONENTS: Mapping[str, Component] = MappingProxyType(
             calls=(Authorization, Messaging),
             hears=(SettingsChanged,),
             keeps=(Audited,),
+        ),
+        "apps-engine": Component(
+            serves=(Apps,),
+            calls=(Authorization,),
+            publishes=(f"{EPHEMERAL_SUBJECTS}user.*", *_log_consumer("apps-engine")),
         ),
         "authorization": Component(
             serves=(Authorization,),

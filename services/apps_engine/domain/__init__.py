@@ -1,0 +1,1 @@
+"""Rules of the apps engine. Pure: no clock, no database, no bus."""

@@ -1,0 +1,75 @@
+"""Meters of the apps engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from hubbub.contracts.apps import AppStatus
+from hubbub.telemetry.labels import OTHER, Allotment
+from hubbub.telemetry.metrics import SLOW
+
+Asked = Literal["start", "command", "hook", "event", "job", "request", "settings"]
+"""What an app is asked for."""
+Outcome = Literal["ok", "error", "timeout", "gone", "dropped"]
+"""How it went: answered, answered with an error or with nonsense, not in time, the process ended
+or was not there, or was not asked because it was too far behind."""
+
+_APPS = 100  # apps that have series of their own
+_ASKED = 250  # combinations of app, what was asked and outcome that have
+
+
+class AppsMetrics:
+    """What the engine tells about apps."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self._apps = Gauge("hubbub_apps", "Installed apps, by state.", ["state"], registry=registry)
+        self._calls = Counter(
+            "hubbub_app_calls_total",
+            "Calls into apps, by what they were asked for and how it ended.",
+            ["app", "hook", "outcome"],
+            registry=registry,
+        )
+        self._durations = Histogram(
+            "hubbub_app_call_duration_seconds",
+            "How long calls into apps took, failed ones included.",
+            ["hook"],
+            buckets=SLOW,
+            registry=registry,
+        )
+        self._timeouts = Counter(
+            "hubbub_app_timeouts_total",
+            "Calls that an app did not answer in time.",
+            ["app"],
+            registry=registry,
+        )
+        self._restarts = Counter(
+            "hubbub_app_restarts_total",
+            "Times that the process of an app was started again after it had ended.",
+            ["app"],
+            registry=registry,
+        )
+        self._named = Allotment(_APPS)
+        self._asked = Allotment(_ASKED)
+
+    def counted(self, states: Mapping[AppStatus, int]) -> None:
+        """How many apps there are in each state."""
+        for state in AppStatus:
+            self._apps.labels(state.value).set(states.get(state, 0))
+
+    def asked(self, app_id: str, what: Asked, outcome: Outcome, seconds: float) -> None:
+        """Count a call into an app."""
+        shown = app_id if self._asked.has((app_id, what, outcome)) else OTHER
+        self._calls.labels(shown, what, outcome).inc()
+        self._durations.labels(what).observe(seconds)
+        if outcome == "timeout":
+            self._timeouts.labels(self._shown(app_id)).inc()
+
+    def restarted(self, app_id: str) -> None:
+        """Count a process that was started again."""
+        self._restarts.labels(self._shown(app_id)).inc()
+
+    def _shown(self, app_id: str) -> str:
+        return app_id if self._named.has(app_id) else OTHER
