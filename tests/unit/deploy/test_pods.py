@@ -167,7 +167,7 @@ def test_a_drain_fits_into_the_grace_period(installation: Installation) -> None:
 def test_rolling_updates_take_nothing_away_before_there_is_more(installation: Installation) -> None:
     for service in installation.services():
         strategy = service["spec"]["strategy"]
-        if service["metadata"]["name"] == "hubbub-operator":
+        if service["metadata"]["name"] in ("hubbub-operator", "hubbub-apps-engine"):
             assert strategy == {"type": "Recreate"}
             assert service["spec"]["replicas"] == 1
         else:
