@@ -19,12 +19,13 @@ class Plan:
     """The app's unpacked package; readable."""
     scratch: str
     """A folder that exists; the only one that is writable, and empty at every start."""
-    engine: int
-    """Process id of the engine, without which nothing of this may live."""
-    channel: int
-    """File descriptor of the socket to the engine; everything else above 2 is closed."""
     package: str = ""
     """The Python package of the app, below `folder`."""
+    engine: int = 0
+    """Process id of the engine, without which nothing of this may live; set at the start."""
+    channel: int = 0
+    """File descriptor of the socket to the engine; everything else above 2 is closed. Set at the
+    start."""
     host: str = "hubbub.apps.host"
     """The module that becomes the app: its `main(channel, folder, package)` is called."""
     user: int | None = None
