@@ -15,8 +15,7 @@ import os
 import signal
 import socket
 import sys
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -40,6 +39,7 @@ _FRAME_COST = 1024  # bytes that a frame counts for beside its own
 _READ_RATE, _READ_BURST = 2 * 1024 * 1024, 4 * 1024 * 1024  # bytes per second, and at once
 _UNREAD = 4 * 1024 * 1024  # bytes that wait for an app to read them
 _AT_ONCE = 16  # calls of one app that are worked on at a time
+_FETCH_DEADLINE = 10.0  # seconds; others have to answer too
 _SAMPLE_INTERVAL = 1.0  # seconds
 _GRACE = 2.0  # seconds between the answer to `stop`, SIGTERM and SIGKILL
 _KILLED = 10.0  # seconds that a killed process has to be gone
@@ -63,6 +63,7 @@ class Cause(StrEnum):
     FLOOD = "flood"  # it called far too often, or does not read what it asked for
     LIMITS = "limits"  # processor, memory or disk
     SILENT = "silent"  # it takes calls and answers none
+    DEFECT = "defect"  # ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class AppProcess:
         self._app_pid = process.pid
         self._confinement: asyncio.Future[Confinement] = asyncio.get_running_loop().create_future()
         self._ending: Ending | None = None
-        self._ended = asyncio.Event()
+        self._gone = asyncio.Event()  # the process itself
+        self._ended = asyncio.Event()  # and all that we did for it
         self._outputs = self._make_outputs()
         self._life = asyncio.create_task(self._live(), name=f"app-{plan.app}")
 
@@ -277,12 +279,13 @@ class AppProcess:
     async def _live(self) -> None:
         """Own everything that runs for this process, from its start until all of it is gone."""
         helpers = [
-            asyncio.create_task(work, name=f"app-{self._plan.app}-{what}")
+            asyncio.create_task(self._guarded(work), name=f"app-{self._plan.app}-{what}")
             for what, work in (("frames", self._read()), ("use", self._watch()))
         ]
-        outputs = [asyncio.create_task(output.run()) for output in self._outputs]
+        outputs = [asyncio.create_task(self._guarded(output.run())) for output in self._outputs]
         try:
             await self._process.wait()
+            self._gone.set()
             # What it said last may still be on its way.
             await self._finish([helpers[0], *outputs])
             self._settle(*self._exit())
@@ -335,19 +338,28 @@ class AppProcess:
                 cost = len(data) + _FRAME_COST * len(frames)
                 if pause := bucket.charge(self._clock.monotonic(), cost):
                     await self._clock.sleep(pause)
-            if decoder.pending:
-                raise wire.Broken("its last frame is not whole")
         except wire.Broken as error:
             self._end(Cause.BROKEN, f"sent what is no frame: {error}")
-        except ConnectionError as error:
-            self._end(Cause.EXITED, f"closed its side: {type(error).__name__}")
+        except ConnectionError:
+            await self._expect_exit("closed its side")
         else:
-            await self._expect_exit()
+            await self._expect_exit("cut a frame" if decoder.pending else "closed its side")
 
-    async def _expect_exit(self) -> None:
-        """It closed its side; an app that ends does so too, a moment before it is gone."""
-        await self._clock.sleep(_GRACE)
-        self._end(Cause.BROKEN, "closed its side and went on")
+    async def _expect_exit(self, how: str) -> None:
+        """An app that ends closes its side a moment before it is gone."""
+        try:
+            async with asyncio.timeout(_GRACE):
+                await self._gone.wait()
+        except TimeoutError:
+            self._end(Cause.BROKEN, f"{how} and went on")
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work`; a defect of ours ends this process instead of leaving it half alive."""
+        try:
+            await work
+        except Exception:
+            log.exception("app_process_failed", app=self._plan.app)
+            self._end(Cause.DEFECT, "was ended by a defect of the engine")
 
     def _take(self, frame: wire.Frame) -> None:
         if not self._confinement.done():
@@ -407,7 +419,7 @@ class AppProcess:
 
     async def _answer(self, call: wire.Call) -> None:
         """Do what the app asked for and answer, within the wire's deadline."""
-        deadline = wire.FETCH_DEADLINE if call.name == "fetch" else wire.CALL_DEADLINE
+        deadline = _FETCH_DEADLINE if call.name == "fetch" else wire.CALL_DEADLINE
         frame: wire.Frame
         try:
             async with asyncio.timeout(deadline), self._slots:

@@ -8,7 +8,7 @@ from pathlib import Path
 from services.apps_engine.domain.watch import Sample
 
 _AFTER_NAME = 3  # the number, counted from 1, of the field that follows the name
-_USER_TIME, _SYSTEM_TIME = 14, 15  # fields of /proc/<pid>/stat, counted from 1
+_USER_TIME, _SYSTEM_TIME, _THREADS = 14, 15, 20  # fields of /proc/<pid>/stat, counted from 1
 _RESIDENT = 1  # field of /proc/<pid>/statm, counted from 0
 
 
@@ -27,6 +27,7 @@ def sample(pid: int, now: float, scratch: str | None, *, most_files: int) -> Sam
         at=now,
         processor=ticks / os.sysconf("SC_CLK_TCK"),
         resident=int(statm.split()[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE"),
+        threads=int(fields[_THREADS - _AFTER_NAME]),
         scratch=size,
         scratch_files=files,
     )

@@ -62,8 +62,7 @@ def restrict(
 
     The process must have renounced new privileges.
     """
-    version = _version(report)
-    if not version:
+    if report.skips(Means.LANDLOCK) or not (version := _version(report)):
         return
     handled = _handled(version)
     wanted = _Ruleset(handled, _NET_TCP if version >= 4 else 0, _SCOPE if version >= 6 else 0)

@@ -56,7 +56,7 @@ def main(argument: str) -> None:
     """Be confined as the plan in `argument` says, and become the app."""
     plan = Plan.from_argument(argument)
     host = importlib.import_module(plan.host)
-    report = Confinement()
+    report = Confinement(without=frozenset(plan.without))
     _own_descriptors(plan)
     _own_session(report)
     limits.give_way(plan)

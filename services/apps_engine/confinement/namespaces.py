@@ -29,8 +29,11 @@ def leave(report: Confinement) -> None:
         for means in (Means.USERS, *(means for means, _ in _OTHERS)):
             report.note(means, State.ABSENT, "only Linux has namespaces")
         return
-    _leave_users(report)
+    if not report.skips(Means.USERS):
+        _leave_users(report)
     for means, flag in _OTHERS:
+        if report.skips(means):
+            continue
         try:
             kernel.unshare(flag)
         except OSError as error:

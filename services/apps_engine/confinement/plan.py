@@ -42,10 +42,13 @@ class Plan:
     """The last resort: what the process may use in its life. The engine watches its share."""
     niceness: int = 10
     """Whoever chats goes first."""
+    without: tuple[str, ...] = ()
+    """Means that are not tried, by name: where one does harm, the others still hold."""
 
     def to_argument(self) -> str:
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_argument(cls, argument: str) -> Plan:
-        return cls(**json.loads(argument))
+        plan = cls(**json.loads(argument))
+        return dataclasses.replace(plan, without=tuple(plan.without))

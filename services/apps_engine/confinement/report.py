@@ -49,6 +49,15 @@ class Confinement:
     """Everything that was tried."""
 
     findings: dict[Means, Finding] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
+    """Means that are not wanted here."""
+
+    def skips(self, means: Means) -> bool:
+        """Whether `means` is not wanted; says so in the report."""
+        if means not in self.without:
+            return False
+        self.note(means, State.ABSENT, "not wanted here")
+        return True
 
     def note(self, means: Means, state: State, detail: str = "") -> None:
         """Remember what became of `means`."""

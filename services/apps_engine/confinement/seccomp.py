@@ -99,6 +99,8 @@ def install(report: Confinement) -> None:
 
     The process must have renounced new privileges.
     """
+    if report.skips(Means.SECCOMP):
+        return
     if not kernel.IS_LINUX or kernel.MACHINE not in _ARCHITECTURES:
         report.note(Means.SECCOMP, State.ABSENT, f"no filter for {kernel.MACHINE}")
         return

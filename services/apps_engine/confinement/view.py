@@ -24,6 +24,8 @@ _READ_ONLY = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_
 
 def build(plan: Plan, readable: Iterable[str], report: Confinement) -> None:
     """Make the new root and step into it, or stay where we are and say why."""
+    if report.skips(Means.VIEW):
+        return
     if not report.has(Means.MOUNTS):
         report.note(Means.VIEW, State.ABSENT, "needs the mount namespace")
         return

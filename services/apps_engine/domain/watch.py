@@ -16,6 +16,7 @@ class Sample:
     at: float  # seconds
     processor: float  # seconds, of all its threads
     resident: int  # bytes
+    threads: int = 1
     scratch: int = 0  # bytes
     scratch_files: int = 0
 
@@ -28,6 +29,8 @@ class Bounds:
     """Of one core, on average over `processor_span`."""
     processor_span: float = 15.0  # seconds
     resident: int = 256 * 1024 * 1024  # bytes
+    threads: int = 64
+    """More than the launcher's own limit, which does not hold everywhere."""
     scratch: int = 16 * 1024 * 1024  # bytes
     scratch_files: int = 1_000
 
@@ -44,6 +47,8 @@ class Watch:
         bounds = self.bounds
         if sample.resident > bounds.resident:
             return f"used {_mebibytes(sample.resident)} of memory"
+        if sample.threads > bounds.threads:
+            return f"had {sample.threads} threads"
         if sample.scratch > bounds.scratch:
             return f"wrote {_mebibytes(sample.scratch)} into its scratch folder"
         if sample.scratch_files > bounds.scratch_files:
