@@ -73,8 +73,10 @@ class Hostile:
             self._send(wire.Call(self._last_id, name, {}))
         codes: list[str] = []
         while len(codes) < times:
-            for frame in self._decoder.feed(self._socket.recv(65536)):
-                codes.append(frame.code if isinstance(frame, wire.Refusal) else "ok")
+            codes += [
+                frame.code if isinstance(frame, wire.Refusal) else "ok"
+                for frame in self._decoder.feed(self._socket.recv(65536))
+            ]
         return codes
 
     # Using up.
@@ -215,7 +217,7 @@ class Hostile:
         Path(path).write_text("owned")
 
     def listing(self, path: str) -> list[str]:
-        return os.listdir(path)
+        return [entry.name for entry in Path(path).iterdir()]
 
     def link_and_read(self, path: str, kind: str) -> str:
         link = Path("link")
