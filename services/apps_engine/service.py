@@ -6,20 +6,26 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from hubbub.clock import Clock, SystemClock
+from hubbub.contracts.account import Account
 from hubbub.contracts.apps import App, AppNotFound, Apps, Chunk, LogLine, Offers
 from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.messaging import Messaging
 from hubbub.errors import LacksPermission
 from hubbub.ids import UserId
 from hubbub.mongo import Database
 from hubbub.runtime import Process
 from hubbub.settings import load
+from hubbub.tasks import owned
 from hubbub.telemetry.log import get_logger
 from services.apps_engine.domain import records
+from services.apps_engine.domain.addresses import networks_of
+from services.apps_engine.egress import Egress
 from services.apps_engine.metrics import AppsMetrics
 from services.apps_engine.migration import expand
 from services.apps_engine.packages_brought import Packages
 from services.apps_engine.settings import AppsSettings
 from services.apps_engine.store import AppsStore
+from services.apps_engine.webhooks.integrations import IntegrationDoors, Integrations
 
 log = get_logger(__name__)
 
@@ -27,14 +33,16 @@ MANAGE = "manage-apps"
 _LINES = 1000  # of the log of an app, in one answer
 
 
-class AppsService(Apps):
+class AppsService(IntegrationDoors, Apps):
     """Other people's programs, and what they may do here."""
 
     def __init__(
         self,
         database: Database,
         *,
+        account: Account,
         authorization: Authorization,
+        messaging: Messaging,
         settings: AppsSettings,
         metrics: AppsMetrics,
         clock: Clock | None = None,
@@ -43,6 +51,15 @@ class AppsService(Apps):
         self._authorization = authorization
         self._metrics = metrics
         self._clock = clock or SystemClock()
+        self.egress = Egress(networks_of(settings.allowed_networks))
+        self.integrations = Integrations(
+            database,
+            account=account,
+            authorization=authorization,
+            messaging=messaging,
+            egress=self.egress,
+            clock=self._clock,
+        )
         self._packages = Packages(self._store.packages, self._now, keep=settings.package_keep)
 
     async def prepare(self) -> None:
@@ -99,14 +116,17 @@ async def run(process: Process) -> None:
     async with process.mongo() as database, process.bus() as bus:
         service = AppsService(
             database,
+            account=bus.proxy(Account),
             authorization=bus.proxy(Authorization),
+            messaging=bus.proxy(Messaging),
             settings=settings,
             metrics=AppsMetrics(process.registry),
         )
         await process.schema(database, expand)
         await service.prepare()
         await bus.serve(service)
-        process.health.ready()
-        log.info("service_ready", installed=settings.installed)
-        await process.stopping.wait()
+        async with owned(service.integrations.run()):
+            process.health.ready()
+            log.info("service_ready", installed=settings.installed)
+            await process.stopping.wait()
         await bus.drain()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from ipaddress import ip_network
+
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from hubbub.settings import Settings
@@ -17,5 +19,21 @@ class AppsSettings(Settings):
     """Apps that may be installed. Each one that runs is a process of about 15 MB."""
     package_keep: float = Field(default=3600.0, gt=0)
     """Seconds after which a package that was brought here and not installed is forgotten."""
+    allowed_networks: tuple[str, ...] = ()
+    """Networks beside the open internet that outgoing webhooks and apps may send requests to, as
+    `["10.1.0.0/16"]`. Whoever may make an integration or install an app reaches all of them: none
+    by default."""
     log_keep: float = Field(default=7 * 86400.0, gt=0)
     """Seconds for which the lines that apps write down are kept."""
+
+    @field_validator("allowed_networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            try:
+                ip_network(network)
+            except ValueError:
+                raise ValueError(
+                    f"it should list networks like 10.1.0.0/16, not {network}"
+                ) from None
+        return networks

@@ -29,6 +29,7 @@ BOUNDED: Final = {
     "rocketchat_permissions": "as many as the code knows",
     "rocketchat_custom_emoji": "made by administrators, one by one; clients ask for all of them",
     "rocketchat_custom_user_status": "made by administrators, one by one",
+    "rocketchat_integrations": "made by administrators, one by one, up to a limit",
     "hubbub_leases": "one per kind of leader",
 }
 """Collections that may be read whole, and why they stay small. All others grow."""

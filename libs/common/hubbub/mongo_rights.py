@@ -54,6 +54,8 @@ COLLECTIONS: Mapping[str, Mapping[str, Actions]] = MappingProxyType(
             "hubbub_app_packages": WRITE,
             "hubbub_app_store": WRITE,
             "rocketchat_apps": WRITE,
+            "rocketchat_integration_history": WRITE,
+            "rocketchat_integrations": WRITE,
         },
         "authorization": {
             **_ALL,

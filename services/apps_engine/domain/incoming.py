@@ -48,9 +48,7 @@ def understood(payload: Mapping[str, Any], integration: Mapping[str, Any]) -> Wa
         return None
     chosen = any(given.get(name) for name in OVERRIDES)
     if chosen and integration.get("overrideDestinationChannelEnabled") is not True:
-        raise OverrideDisabled(
-            "overriding destination channel is disabled for this integration"
-        )
+        raise OverrideDisabled("overriding destination channel is disabled for this integration")
     channels = _channels(given) if chosen else _own_channels(integration)
     return Wanted(
         fields=fields_of(given, integration),

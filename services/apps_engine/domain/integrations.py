@@ -77,15 +77,15 @@ def permission(kind: IntegrationKind, *, own: bool) -> str:
     return f"manage-{'own-' if own else ''}{kind.value.removeprefix('webhook-')}-integrations"
 
 
-PERMISSIONS: Final = tuple(permission(kind, own=own) for kind in IntegrationKind for own in (0, 1))
+PERMISSIONS: Final = tuple(
+    permission(kind, own=own) for kind in IntegrationKind for own in (False, True)
+)
 """Every permission about integrations."""
 
 
 def rights(kind: IntegrationKind, held: Collection[str]) -> Rights:
     """What `held` permissions allow."""
-    return Rights(
-        every=permission(kind, own=False) in held, own=permission(kind, own=True) in held
-    )
+    return Rights(every=permission(kind, own=False) in held, own=permission(kind, own=True) in held)
 
 
 def maker_of(integration: Mapping[str, Any]) -> str:
@@ -209,7 +209,9 @@ def _retrying(said: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, A
     if delay not in DELAYS:
         raise InvalidIntegration("Invalid retry delay", code="error-invalid-retryDelay")
     return {
-        "retryFailedCalls": bool(said.get("retryFailedCalls", before.get("retryFailedCalls", True))),
+        "retryFailedCalls": bool(
+            said.get("retryFailedCalls", before.get("retryFailedCalls", True))
+        ),
         "retryCount": min(count, MOST_RETRIES) if count > 0 else RETRIES,
         "retryDelay": delay,
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hubbub.mongo import Database
 from services.apps_engine.store.apps import MongoAppStore
+from services.apps_engine.store.calls import MongoCallStore
 from services.apps_engine.store.data import MongoDataStore
+from services.apps_engine.store.integrations import MongoIntegrationStore
 from services.apps_engine.store.jobs import MongoJobStore
 from services.apps_engine.store.logs import MongoLogStore
 from services.apps_engine.store.packages import MongoPackageStore
@@ -19,6 +21,8 @@ class AppsStore:
         self.data = MongoDataStore(database)
         self.jobs = MongoJobStore(database)
         self.logs = MongoLogStore(database)
+        self.integrations = MongoIntegrationStore(database)
+        self.calls = MongoCallStore(database)
 
     async def prepare(self) -> None:
         """Make the indexes. Any number of replicas may do it at once."""
@@ -26,3 +30,5 @@ class AppsStore:
         await self.data.prepare()
         await self.jobs.prepare()
         await self.logs.prepare()
+        await self.integrations.prepare()
+        await self.calls.prepare()

@@ -135,7 +135,7 @@ COMPONENTS: Mapping[str, Component] = MappingProxyType(
         ),
         "apps-engine": Component(
             serves=(Apps,),
-            calls=(Authorization,),
+            calls=(Account, Authorization, Messaging),
             publishes=(f"{EPHEMERAL_SUBJECTS}user.*", *_log_consumer("apps-engine")),
         ),
         "authorization": Component(

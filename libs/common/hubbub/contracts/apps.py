@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 
 from hubbub.contracts.base import Contract, Event, action
 from hubbub.contracts.documents import Frozen, Identifier, JsonValue, Text
+from hubbub.contracts.integrations import IntegrationActions
 from hubbub.errors import BadRequest, Conflict, NotAllowed, NotFound, TooLarge
 from hubbub.ids import UserId
 
@@ -304,5 +305,5 @@ class AppActions(Contract, Protocol):
         ...
 
 
-class Apps(AppActions, Protocol, name="apps-engine"):
+class Apps(AppActions, IntegrationActions, Protocol, name="apps-engine"):
     """Everything that other people's programs may do here."""

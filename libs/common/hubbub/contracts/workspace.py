@@ -237,6 +237,11 @@ PERMISSIONS: dict[str, tuple[str, ...]] = {
         ("create-invite-links", "admin owner moderator"),
         ("view-moderation-console manage-moderation-actions", "admin"),
         ("manage-user-status test-push-notifications", "admin"),
+        (
+            "manage-incoming-integrations manage-own-incoming-integrations"
+            " manage-outgoing-integrations manage-own-outgoing-integrations",
+            "admin",
+        ),
     )
     for permission in names.split()
 }
