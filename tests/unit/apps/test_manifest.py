@@ -48,7 +48,7 @@ memory_megabytes = 64
 """
 
 LEAST = """
-id = "abc"
+id = "anapp"
 name = "A"
 version = "0.0.1"
 """
@@ -71,7 +71,7 @@ def test_the_least() -> None:
 
 def changed(**lines: str) -> str:
     """The least one with some lines instead of its own."""
-    own = {"id": '"abc"', "name": '"A"', "version": '"0.0.1"'} | lines
+    own = {"id": '"anapp"', "name": '"A"', "version": '"0.0.1"'} | lines
     return "\n".join(f"{key} = {value}" for key, value in own.items())
 
 
@@ -79,7 +79,7 @@ def changed(**lines: str) -> str:
     ("text", "told"),
     [
         ("id = ", "not TOML"),
-        ('id = "abc"', "name: Field required"),
+        ('id = "anapp"', "name: Field required"),
         (changed(id='"Abc"'), "id:"),
         (changed(id='"ab"'), "id:"),
         (changed(id='"a-"'), "id:"),
@@ -95,6 +95,7 @@ def changed(**lines: str) -> str:
         (changed(version='"01.0.0"'), "version:"),
         (changed(hubbub='"new"'), "hubbub:"),
         (changed(package='"os.path"'), "package:"),
+        (changed(package='"asyncio"'), "cannot be called 'asyncio'"),
         (changed(package='"services"'), "cannot be called 'services'"),
         (changed(permissions='["message.send", "root"]'), "there is no root"),
         (changed(permissions='["store", "store"]'), "named twice"),
@@ -184,7 +185,6 @@ def test_values_of_settings() -> None:
     assert manifest.start(values) == {
         "app": "incoming-events",
         "version": "1.10.0",
-        "package": "incoming_events",
         "permissions": ["command", "endpoint", "message.send", "network"],
         "commands": ["events"],
         "endpoints": ["events"],

@@ -21,6 +21,7 @@ is spelled wrongly must not look like one that was not asked for.
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,6 +64,7 @@ _HOST = re.compile(
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]{0,199}")
 _DECLARED = r"^[a-z][a-z0-9_-]{0,31}$"
 _SETTING = r"^[a-z][a-z0-9_]{0,63}$"
+_TAKEN: Final = sys.stdlib_module_names | {"hubbub", "services", "tests"}
 _LARGEST_PORT: Final = 65535
 
 Line = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -222,8 +224,8 @@ class Manifest(_Declared):
         paths = [endpoint.path for endpoint in self.endpoints.values()]
         if len(set(paths)) != len(paths):
             raise ValueError("two endpoints have one path")
-        if self.package_name in ("hubbub", "services", "tests"):
-            raise ValueError(f"the package cannot be called {self.package_name!r}")
+        if self.package_name in _TAKEN:
+            raise ValueError(f"the package cannot be called {self.package_name!r}: Python has it")
         return self
 
     @classmethod
@@ -275,7 +277,6 @@ class Manifest(_Declared):
         return {
             "app": self.id,
             "version": self.version,
-            "package": self.package_name,
             "permissions": list(self.permissions),
             "commands": list(self.commands),
             "endpoints": list(self.endpoints),

@@ -43,10 +43,12 @@ What goes through it, in both directions:
 | `log` (told) | level, text | |
 
 Messages, rooms and users travel as clients of DDP see them (`_id`, `rid`, `msg`, `u`, …), dates
-everywhere as `{"$date": milliseconds}` since 1970, bodies as base64. `room`, `user` and `message`
-in the args of the app's calls are identifiers; in those of `command` and in answers they are
-documents. Payloads of events: `message_sent` and `message_updated` {message}, `message_deleted`
-{message: id, room: id}, `room_…` {room}, `member_…` {room: id, user}, `user_…` {user}.
+everywhere as `{"$date": milliseconds}` since 1970, bodies as base64. In the args of the app's
+calls `room` is an id or `#name`, `user` an id or `@username`, `members` are usernames, `kind` is
+`c` or `p`, and `message` an id; in those of `command` and in answers they are documents. Payloads
+of events: `message_sent` and `message_updated` {message}, `message_deleted` {message: id, room:
+id}, `room_…` {room}, `member_…` {room: id, user}, `user_…` {user}. What would be null in args is
+left out.
 
 Standard library only: the process of an app imports this.
 """
