@@ -24,7 +24,7 @@ from hubbub.apps import wire
 from hubbub.clock import Clock
 from hubbub.errors import HubbubError, Internal, RateLimited, Timeout, TooLarge, Unavailable
 from hubbub.telemetry.log import get_logger
-from services.apps_engine.confinement.plan import Plan
+from services.apps_engine.confinement.plan import KILL_THE_APP, Plan
 from services.apps_engine.confinement.report import Confinement, Means
 from services.apps_engine.domain.boundaries import Boundary, missing
 from services.apps_engine.domain.pace import TokenBucket, Window
@@ -42,7 +42,7 @@ _AT_ONCE = 16  # calls of one app that are worked on at a time
 _FETCH_DEADLINE = 10.0  # seconds; others have to answer too
 _SAMPLE_INTERVAL = 1.0  # seconds
 _GRACE = 2.0  # seconds between the answer to `stop`, SIGTERM and SIGKILL
-_KILLED = 10.0  # seconds that a killed process has to be gone
+_KILLED = 5.0  # seconds that the launcher has to kill the app
 
 
 class AppFailed(HubbubError):
@@ -135,6 +135,7 @@ class AppProcess:
         self._last_id = 0
         self._app_pid = process.pid
         self._confinement: asyncio.Future[Confinement] = asyncio.get_running_loop().create_future()
+        self._last_word: asyncio.TimerHandle | None = None
         self._ending: Ending | None = None
         self._gone = asyncio.Event()  # the process itself
         self._ended = asyncio.Event()  # and all that we did for it
@@ -253,7 +254,8 @@ class AppProcess:
                 await self.call("stop", {})
             self._settle(Cause.STOPPED, "was stopped")
             for number in (None, signal.SIGTERM):
-                self._signal(number)
+                if number:
+                    self._signal(number)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_GRACE):
                         await self._process.wait()
@@ -291,7 +293,7 @@ class AppProcess:
             self._settle(*self._exit())
         finally:
             self._settle(Cause.STOPPED, "was stopped")
-            self._signal(signal.SIGKILL)
+            self._kill_group()  # it is there still when somebody cancels us
             leftover = [*helpers, *outputs, *self._work]
             for task in leftover:
                 task.cancel()
@@ -300,8 +302,7 @@ class AppProcess:
             self._ended.set()
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
-        for output in self._outputs:
-            output.hurry()
+        self._hurry()
         _, late = await asyncio.wait(tasks, timeout=_GRACE)
         if late:
             log.warning("app_pipes_left_open", app=self._plan.app)
@@ -312,6 +313,8 @@ class AppProcess:
             if not answer.done():
                 answer.set_exception(self._unavailable())
         self._pending.clear()
+        if self._last_word:
+            self._last_word.cancel()
         self._confinement.cancel()
         self._writer.close()
 
@@ -347,6 +350,7 @@ class AppProcess:
 
     async def _expect_exit(self, how: str) -> None:
         """An app that ends closes its side a moment before it is gone."""
+        self._hurry()
         try:
             async with asyncio.timeout(_GRACE):
                 await self._gone.wait()
@@ -463,20 +467,36 @@ class AppProcess:
     def _end(self, cause: Cause, detail: str) -> None:
         """Decide the end, once, and bring it about."""
         self._settle(cause, detail)
-        self._signal(signal.SIGKILL)
+        self._hurry()
+        self._kill()
 
     def _settle(self, cause: Cause, detail: str) -> None:
         if self._ending is None:
             self._ending = Ending(cause, detail)
 
-    def _signal(self, number: int | None) -> None:
-        """Send a signal: SIGKILL to the whole group, anything else to the process we started."""
-        if number is None or self._process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            if number == signal.SIGKILL:
-                os.killpg(self._process.pid, number)
-            else:
+    def _hurry(self) -> None:
+        """The end of the process is only noticed when its pipes were read to their end."""
+        for output in self._outputs:
+            output.hurry()
+
+    def _kill(self) -> None:
+        """Kill the app. Where it has a process namespace, the launcher outside does it, and
+        buries it; should that not be done in time, both are killed."""
+        if self._app_pid == self._process.pid:
+            self._kill_group()
+        elif self._last_word is None:
+            self._signal(KILL_THE_APP)
+            loop = asyncio.get_running_loop()
+            self._last_word = loop.call_later(_KILLED, self._kill_group)
+
+    def _kill_group(self) -> None:
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     def _make_outputs(self) -> tuple[Output, Output]:

@@ -34,7 +34,7 @@ from services.apps_engine.confinement import (
     seccomp,
     view,
 )
-from services.apps_engine.confinement.plan import Plan
+from services.apps_engine.confinement.plan import KILL_THE_APP, Plan
 from services.apps_engine.confinement.report import Confinement, Means, State
 
 CHANNEL = 3
@@ -140,6 +140,7 @@ def _continue_inside(report: Confinement) -> None:
 def _wait_for(child: int, *, keep_open: int) -> NoReturn:
     """Wait for the app and end as it ended. Holds no end of its pipes meanwhile."""
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+    signal.signal(KILL_THE_APP, lambda *_: os.kill(child, signal.SIGKILL))
     empty = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2, CHANNEL):
         os.dup2(empty, descriptor)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 from dataclasses import dataclass
 
 MEBIBYTE = 1024 * 1024
+
+KILL_THE_APP = signal.SIGUSR1
+"""What the launcher, where it waits outside the app's process namespace, takes as the order to
+kill the app, and to leave no remainder of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,8 @@ class Hostile:
         while True:
             pass
 
-    def sleep(self) -> None:
-        time.sleep(3600)
+    def sleep(self, seconds: float = 3600) -> None:
+        time.sleep(seconds)
 
     def allocate(self, mebibytes: int) -> int:
         return len(bytearray(mebibytes * _MEBIBYTE))
