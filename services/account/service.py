@@ -31,6 +31,7 @@ from hubbub.tasks import heed_cancellation, owned
 from hubbub.telemetry.log import get_logger
 from hubbub.workspace_settings import WorkspaceSettings
 from services.account import profile
+from services.account.app_users import AppUserKeeper, AppUsers
 from services.account.audit import Audit
 from services.account.avatars import AvatarKeeper, Avatars
 from services.account.changes import Editor
@@ -71,7 +72,7 @@ class MessagingService(Rooms, RoomsLeft, Protocol):
     """The part of the messaging service that is needed here."""
 
 
-class AccountService(Tokens, Factors, Avatars, UserRoles, Account):
+class AccountService(Tokens, Factors, Avatars, UserRoles, AppUsers, Account):
     """Who somebody is. Close it."""
 
     def __init__(
@@ -160,6 +161,9 @@ class AccountService(Tokens, Factors, Avatars, UserRoles, Account):
         self._avatar_keeper = AvatarKeeper(self._users, authorization, workspace, self._now)
         self._role_keeper = RoleKeeper(
             MongoUserRoleStore(database), authorization, audit, self._now
+        )
+        self._app_user_keeper = AppUserKeeper(
+            self._users, self._registrar, self._departures, audit, self._now
         )
 
     async def prepare(self, administrator: AdministratorSettings) -> None:

@@ -17,6 +17,13 @@ class AppsSettings(Settings):
 
     installed: int = Field(default=50, ge=1, le=100)
     """Apps that may be installed. Each one that runs is a process of about 15 MB."""
+    store_keys: int = Field(default=10_000, ge=1)
+    """Values that one app may keep, of at most 64 KiB each."""
+    jobs: int = Field(default=1000, ge=1, le=1000)
+    """Jobs that one app may have planned."""
+    events_waiting: int = Field(default=128, ge=1, le=1000)
+    """Events that may wait for one app; of an app that is further behind the newest are dropped
+    and counted, so that it does not hold up the others."""
     package_keep: float = Field(default=3600.0, gt=0)
     """Seconds after which a package that was brought here and not installed is forgotten."""
     allowed_networks: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ConfigDict, Field
 
+from hubbub.contracts.app_users import AppUserActions
 from hubbub.contracts.avatars import AvatarActions
 from hubbub.contracts.base import Contract, action
 from hubbub.contracts.documents import Document, Frozen, Page, Paging, Text
@@ -144,7 +145,13 @@ class PersonalToken(Frozen):
 
 
 class Account(
-    SecondFactorActions, UserRoleActions, AvatarActions, Contract, Protocol, name="account"
+    SecondFactorActions,
+    UserRoleActions,
+    AvatarActions,
+    AppUserActions,
+    Contract,
+    Protocol,
+    name="account",
 ):
     """Login, tokens and users."""
 

@@ -1,0 +1,193 @@
+"""Brings events to the apps that want to hear them, each at its own pace.
+
+Every app has a queue and is told of one event at a time, in their order. An app that is behind
+by more than its queue holds misses the newest ones, which is counted and written down; nobody
+else waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from hubbub.clock import Clock
+from hubbub.contracts.apps import AppDisabled, AppFailed
+from hubbub.contracts.messaging import Messaging
+from hubbub.errors import HubbubError
+from hubbub.ids import UserId
+from hubbub.telemetry.log import get_logger
+from services.apps_engine.domain.frames import SUBJECTS, Heard, Reader
+from services.apps_engine.log_reader import Entry
+from services.apps_engine.running import RunningApp
+
+log = get_logger(__name__)
+
+_ROOMS_KNOWN: Final = 30.0  # seconds for which it is believed where an app's user is a member
+_RESTARTING: Final = 65.0  # seconds for which an event waits for an app that is started again
+_RETRY: Final = 1.0  # seconds
+
+Listener = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+"""Somebody else in the engine who hears of events: name and payload."""
+
+
+@dataclass(slots=True)
+class _Rooms:
+    """Where an app's user is a member, as far as it is known."""
+
+    ids: frozenset[str]
+    until: float
+
+
+@dataclass(slots=True)
+class _Line:
+    """The events that wait for one app."""
+
+    queue: asyncio.Queue[tuple[Entry, Heard]]
+    task: asyncio.Task[None]
+    dropping: bool = False
+
+
+@dataclass(slots=True)
+class _Others:
+    """Those in the engine who hear of events beside apps."""
+
+    wanted: Callable[[], Collection[str]]
+    told: Listener
+
+
+@dataclass(slots=True)
+class Deliveries:
+    """Who hears what. `handle` is given to the reader of the log; `close` it."""
+
+    apps: Callable[[], Mapping[str, RunningApp]]
+    messaging: Messaging
+    clock: Clock
+    waiting: int
+    """Events that may wait for one app."""
+    _reader: Reader = field(default_factory=Reader)
+    _lines: dict[str, _Line] = field(default_factory=dict)
+    _rooms: dict[UserId, _Rooms] = field(default_factory=dict)
+    _others: list[_Others] = field(default_factory=list)
+
+    def also(self, wanted: Callable[[], Collection[str]], told: Listener) -> None:
+        """Tell somebody else as well, of the events that `wanted` names when they come."""
+        self._others.append(_Others(wanted, told))
+
+    def wanted(self) -> frozenset[str]:
+        """The subjects of the log in which there is something for somebody."""
+        return frozenset(SUBJECTS[name] for name in self._names())
+
+    def forget_rooms(self, user_id: UserId) -> None:
+        """A user's memberships changed."""
+        self._rooms.pop(user_id, None)
+
+    async def handle(self, entry: Entry) -> None:
+        """Put an entry into the queues of those who want it."""
+        message = entry.message
+        heard = self._reader.read(message.subject, message.headers or {}, message.data)
+        names = self._names() if heard else frozenset()
+        for one in heard:
+            if one.name not in names:
+                continue
+            for app in list(self.apps().values()):
+                if self._wants(app, one) and await self._may_hear(app, one):
+                    self._put(app, entry, one)
+            for other in self._others:
+                if one.name in other.wanted():
+                    await other.told(one.name, one.payload)
+
+    def ended(self, app_id: str) -> None:
+        """An app was stopped: nothing waits for it any more."""
+        line = self._lines.pop(app_id, None)
+        if line is not None:
+            line.task.cancel()
+
+    async def close(self) -> None:
+        """Let go of everything; what was not done with comes again."""
+        lines = [*self._lines.values()]
+        self._lines.clear()
+        for line in lines:
+            line.task.cancel()
+        if lines:
+            await asyncio.wait([line.task for line in lines])
+
+    def _names(self) -> frozenset[str]:
+        names: set[str] = set()
+        for app in self.apps().values():
+            if app.declared is not None:
+                names |= app.declared.events
+        for other in self._others:
+            names.update(other.wanted())
+        return frozenset(names)
+
+    def _wants(self, app: RunningApp, heard: Heard) -> bool:
+        if app.declared is None or heard.name not in app.declared.events:
+            return False
+        return app.who.bot_id not in (heard.author_id, heard.user_id)
+
+    async def _may_hear(self, app: RunningApp, heard: Heard) -> bool:
+        """Whether it happened where the app's user is, or may look."""
+        if heard.room_id is None or app.who.reads_all:
+            return True
+        try:
+            return heard.room_id in await self._rooms_of(app.who.bot_id)
+        except HubbubError as error:
+            log.warning("event_not_judged", app=app.who.app_id, code=str(error.code))
+            return False
+
+    async def _rooms_of(self, bot_id: UserId) -> frozenset[str]:
+        known, now = self._rooms.get(bot_id), self.clock.monotonic()
+        if known is None or now > known.until:
+            found = await self.messaging.memberships_of(bot_id)
+            ids = frozenset(str(membership.room_id) for membership in found)
+            known = self._rooms[bot_id] = _Rooms(ids, now + _ROOMS_KNOWN)
+        return known.ids
+
+    def _put(self, app: RunningApp, entry: Entry, heard: Heard) -> None:
+        app_id = app.who.app_id
+        line = self._lines.get(app_id)
+        if line is None:
+            queue: asyncio.Queue[tuple[Entry, Heard]] = asyncio.Queue(self.waiting)
+            task = asyncio.create_task(self._tell(app_id, queue), name=f"events of {app_id}")
+            line = self._lines[app_id] = _Line(queue, task)
+        try:
+            line.queue.put_nowait((entry, heard))
+        except asyncio.QueueFull:
+            app.metrics.asked(app_id, "event", "dropped", 0.0)
+            if not line.dropping:
+                log.warning("app_misses_events", app=app_id, waiting=self.waiting)
+            line.dropping = True
+        else:
+            entry.hold()
+            line.dropping = False
+
+    async def _tell(self, app_id: str, queue: asyncio.Queue[tuple[Entry, Heard]]) -> None:
+        while True:
+            entry, heard = await queue.get()
+            await self._tell_one(app_id, heard)
+            entry.release()
+
+    async def _tell_one(self, app_id: str, heard: Heard) -> None:
+        """Tell an app of an event. While it is started again the event waits for it."""
+        patience = self.clock.monotonic() + _RESTARTING
+        while (app := self.apps().get(app_id)) is not None:
+            try:
+                payload = heard.payload
+                if heard.user_id is not None:
+                    payload = {**payload, "user": await self._person(app, heard.user_id)}
+                await app.ask("event", {"name": heard.name, "payload": payload})
+            except AppDisabled:
+                if self.clock.monotonic() < patience:
+                    await self.clock.sleep(_RETRY)
+                    continue
+            except AppFailed:
+                log.info("event_failed", app=app_id, name=heard.name)
+            return
+
+    async def _person(self, app: RunningApp, user_id: str) -> Any:
+        try:
+            return await app.bridge.person(user_id=user_id)
+        except HubbubError:  # gone meanwhile
+            return {"_id": user_id}

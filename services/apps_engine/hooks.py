@@ -1,0 +1,85 @@
+"""Asks apps before a message is stored.
+
+One after the other, each about what the one before made of it. An app that does not answer in
+time, answers nonsense or is not there is passed by and counted: no app can stop the others, or
+everybody's messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hubbub.clock import Clock
+from hubbub.contracts.apps import HOOK_WITHIN, AppDisabled, AppFailed, Verdict
+from hubbub.contracts.documents import Document, Text
+from hubbub.ddp import ejson
+from services.apps_engine.running import RunningApp
+
+SENDING: Final = "message_sending"
+_ONE: Final = 0.5  # seconds for one app
+_SLACK: Final = 0.05  # seconds that the way back takes
+_LEAST: Final = 0.02  # seconds without which there is no point in asking
+
+
+class _Changed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    text: Text | None = Field(default=None, max_length=100_000)
+    attachments: list[dict[str, Any]] | None = Field(default=None, max_length=100)
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    verdict: Literal["allow", "change", "refuse"]
+    message: _Changed = _Changed()
+    reason: Text | None = Field(default=None, max_length=500)
+
+
+class Hooks:
+    """The hooks of all apps."""
+
+    def __init__(self, apps: Callable[[], Mapping[str, RunningApp]], clock: Clock) -> None:
+        self._apps = apps
+        self._clock = clock
+
+    async def before_message(self, message: Document) -> Verdict:
+        """What the apps think of a message."""
+        until = self._clock.monotonic() + HOOK_WITHIN - _SLACK
+        about = dict(ejson.encode(message))
+        verdict = Verdict()
+        for app_id, app in sorted(self._apps().items()):
+            if app.declared is None or SENDING not in app.declared.hooks:
+                continue
+            within = min(_ONE, until - self._clock.monotonic())
+            if within < _LEAST:
+                app.metrics.asked(app_id, "hook", "dropped", 0.0)
+                continue
+            try:
+                said = _Said.model_validate(
+                    await app.ask("hook", {"name": SENDING, "message": about}, within=within)
+                )
+            except (AppDisabled, AppFailed):
+                continue
+            except ValidationError:
+                app.metrics.asked(app_id, "hook", "error", 0.0)
+                continue
+            if said.verdict == "refuse":
+                reason = said.reason or "Not allowed"
+                return Verdict(kind="refuse", reason=reason, app_id=app_id)
+            if said.verdict == "change":
+                text, attachments = said.message.text, said.message.attachments
+                verdict = Verdict(
+                    kind="change",
+                    text=text if text is not None else verdict.text,
+                    attachments=attachments if attachments is not None else verdict.attachments,
+                    app_id=app_id,
+                )
+                if text is not None:
+                    about["msg"] = text
+                if attachments is not None:
+                    about["attachments"] = attachments
+        return verdict
