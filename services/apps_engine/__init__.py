@@ -3,7 +3,15 @@
 It owns `rocketchat_apps`, `hubbub_app_packages`, `hubbub_app_store`, `hubbub_app_jobs` and
 `hubbub_app_logs`.
 
-* `service`    the contract's actions and the process
-* `domain`     rules: what an app may, when a job is due, which event a frame is
-* `store`      the queries
+* `service`       the contract's actions and the process
+* `keeper`        the life of apps: installed, enabled, run, disabled, removed
+* `supervisor`    keeps one app running; `processes` is one process of it, `confinement` its walls
+* `packages`      opens what was uploaded, believing nothing of it
+* `bridge`        what an app may do here, as a user of its own
+* `log_reader`    reads the event log; `deliveries` brings events to apps
+* `hooks`         asks apps before a message is stored; `asking` leads commands and requests to them
+* `scheduler`     wakes apps for what they planned
+* `webhooks`      incoming and outgoing webhooks, which are no apps; `egress` is the way outside
+* `domain`        rules, without I/O
+* `store`         the queries
 """

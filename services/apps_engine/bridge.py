@@ -7,10 +7,12 @@ behind judge its user as they judge everybody. Texts pass the same checks as tho
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import orjson
 
@@ -33,12 +35,18 @@ from hubbub.errors import (
 from hubbub.ids import RoomId, UserId, random_id
 from services.apps_engine.domain import bridge_calls as calls
 from services.apps_engine.domain.cron import Cron, WrongCron
+from services.apps_engine.egress import Egress, Refused, Unanswered
+from services.apps_engine.logbook import Logbook
 from services.apps_engine.settings import AppsSettings
 from services.apps_engine.store import AppsStore
 from services.apps_engine.whisper import Whisper
 
 WITHIN: Final = 5.0
 """Seconds for a call, whatever it takes."""
+_FETCH_WITHIN: Final = 9.5
+"""Seconds for a request to the outside: other people's servers have to answer, too."""
+_LONGEST_REPLY: Final = 600_000
+"""Bytes of another server's answer that an app gets."""
 _LARGEST: Final = 900_000
 """Bytes of an answer: a frame has 1 MiB at most."""
 _ACQUAINTED: Final = 900.0
@@ -65,16 +73,6 @@ class Who:
         return "room.read-all" in self.permissions
 
 
-class Fetcher(Protocol):
-    """Sends requests outside, past the guard."""
-
-    async def fetch(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body. Raises: HubbubError: refused, too slow, too large."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What every bridge reaches."""
@@ -86,10 +84,10 @@ class Surroundings:
     store: AppsStore
     settings: AppsSettings
     clock: Clock
+    logbook: Logbook
     planned: Callable[[], None]
     """To be told that a job was planned."""
-    fetcher: Fetcher | None = None
-    """None: no request leaves this server."""
+    egress: Egress
 
     def now(self) -> datetime:
         """The present, in whole milliseconds."""
@@ -132,8 +130,29 @@ class Bridge:
     async def call(self, name: str, args: Mapping[str, Any]) -> Any:
         """Do what the app asks for; the answer, as JSON has it.
 
-        Raises: HubbubError: it may not, it is not to be had, or not in time.
+        Raises: HubbubError: it may not, it is not to be had, or not in time; its code is one
+            that frames may carry.
         """
+        try:
+            return await self._call(name, args)
+        except HubbubError as error:
+            error.code, error.reason = calls.refusal(error)
+            raise
+
+    def tell(self, name: str, args: Mapping[str, Any]) -> None:
+        """The app says something. Only `log` means anything."""
+        if name == "log":
+            try:
+                said = calls.checked(calls.LogText, args)
+            except Invalid:
+                return
+            self._around.logbook.write(self._who.app_id, said.level, said.text)
+
+    def printed(self, line: str, *, is_error: bool) -> None:
+        """The app wrote a line to its output."""
+        self._around.logbook.write(self._who.app_id, "warning" if is_error else "info", line)
+
+    async def _call(self, name: str, args: Mapping[str, Any]) -> Any:
         known = calls.CALLS.get(name)
         if known is None:
             raise NotFound(f"there is no call {name!r}", code="error-unknown-call")
@@ -144,7 +163,7 @@ class Bridge:
             )
         said = calls.checked(model, args)
         try:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(_FETCH_WITHIN if name == "fetch" else WITHIN):
                 return _bounded(await self._handlers[name](said))
         except TimeoutError:
             raise Timeout("not done in time; whether it happened is unknown") from None
@@ -301,7 +320,28 @@ class Bridge:
     # -- outside
 
     async def _fetch(self, said: calls.Fetch) -> Any:
-        raise BadRequest("requests to the outside are switched off", code="error-no-network")
+        try:
+            reply = await self._around.egress.fetch(
+                said.method,
+                said.url,
+                headers=said.headers,
+                body=base64.b64decode(said.body, validate=True) if said.body else None,
+                within=_FETCH_WITHIN,
+                permit=lambda host, port: f"{host}:{port}" in self._who.hosts,
+            )
+        except binascii.Error:
+            raise Invalid("body: not base64") from None
+        except Refused as error:
+            raise NotAllowed(str(error), code="error-host-not-allowed") from None
+        except Unanswered as error:
+            raise BadRequest(str(error), code="error-not-answered") from None
+        if len(reply.body) > _LONGEST_REPLY:
+            raise TooLarge("the answer of that server is too large")
+        return {
+            "status": reply.status,
+            "headers": dict(reply.headers),
+            "body": base64.b64encode(reply.body).decode(),
+        }
 
     # -- who and where
 
@@ -329,11 +369,6 @@ def next_run(cron: str, now: datetime) -> datetime:
         return Cron.parse(cron).after(now)
     except WrongCron as error:
         raise BadRequest(str(error), code="error-invalid-cron") from None
-
-
-def refusal(error: HubbubError) -> tuple[str, str]:
-    """Code and reason by which an app is told of an error."""
-    return calls.refusal(error)
 
 
 def _not_a_member(who: Who) -> NotAllowed:

@@ -10,13 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from hubbub.clock import Clock
+from hubbub.contracts.account import Account
 from hubbub.contracts.apps import AppDisabled, AppFailed
+from hubbub.contracts.event_log import Header
 from hubbub.contracts.messaging import Messaging
-from hubbub.errors import HubbubError
+from hubbub.contracts.workspace import BOT_USER_ID
+from hubbub.ddp import ejson
+from hubbub.errors import HubbubError, Unavailable
 from hubbub.ids import UserId
+from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
 from services.apps_engine.domain.frames import SUBJECTS, Heard, Reader
 from services.apps_engine.log_reader import Entry
@@ -27,9 +32,23 @@ log = get_logger(__name__)
 _ROOMS_KNOWN: Final = 30.0  # seconds for which it is believed where an app's user is a member
 _RESTARTING: Final = 65.0  # seconds for which an event waits for an app that is started again
 _RETRY: Final = 1.0  # seconds
+_LOOK: Final = 2.0  # seconds between two looks at what others want
 
-Listener = Callable[[str, Mapping[str, Any]], Awaitable[None]]
-"""Somebody else in the engine who hears of events: name and payload."""
+
+class Listener(Protocol):
+    """Somebody else in the engine who hears of events."""
+
+    async def __call__(
+        self, name: str, payload: Mapping[str, Any], *, mark: str | None = None
+    ) -> None:
+        """Take an event: documents with dates; of messages and users the document alone.
+
+        Args:
+            mark: the same whenever the event comes.
+
+        Raises: Unavailable: it should come again.
+        """
+        ...
 
 
 @dataclass(slots=True)
@@ -53,8 +72,10 @@ class _Line:
 class _Others:
     """Those in the engine who hear of events beside apps."""
 
-    wanted: Callable[[], Collection[str]]
+    wanted: Callable[[], Awaitable[Collection[str]]]
     told: Listener
+    names: frozenset[str] = frozenset()
+    """What they wanted when they were asked last."""
 
 
 @dataclass(slots=True)
@@ -63,6 +84,7 @@ class Deliveries:
 
     apps: Callable[[], Mapping[str, RunningApp]]
     messaging: Messaging
+    account: Account
     clock: Clock
     waiting: int
     """Events that may wait for one app."""
@@ -71,32 +93,65 @@ class Deliveries:
     _rooms: dict[UserId, _Rooms] = field(default_factory=dict)
     _others: list[_Others] = field(default_factory=list)
 
-    def also(self, wanted: Callable[[], Collection[str]], told: Listener) -> None:
-        """Tell somebody else as well, of the events that `wanted` names when they come."""
+    def also(self, wanted: Callable[[], Awaitable[Collection[str]]], told: Listener) -> None:
+        """Tell somebody else as well, of the events that `wanted` names."""
         self._others.append(_Others(wanted, told))
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Ask the others now and then what they want, until cancelled."""
+        while True:
+            heed_cancellation()
+            for other in self._others:
+                try:
+                    names = frozenset(await other.wanted())
+                except HubbubError:
+                    continue  # what they wanted before is as good a guess as any
+                if names != other.names:
+                    other.names = names
+                    changed()
+            await self.clock.sleep(_LOOK)
 
     def wanted(self) -> frozenset[str]:
         """The subjects of the log in which there is something for somebody."""
-        return frozenset(SUBJECTS[name] for name in self._names())
+        return frozenset(SUBJECTS[name] for name in self._names() if name in SUBJECTS)
 
     def forget_rooms(self, user_id: UserId) -> None:
         """A user's memberships changed."""
         self._rooms.pop(user_id, None)
 
     async def handle(self, entry: Entry) -> None:
-        """Put an entry into the queues of those who want it."""
-        message = entry.message
-        heard = self._reader.read(message.subject, message.headers or {}, message.data)
-        names = self._names() if heard else frozenset()
-        for one in heard:
-            if one.name not in names:
-                continue
+        """Put an entry into the queues of those who want it. Raises: Unavailable: not all of them
+        have it, and it should come again."""
+        message, headers = entry.message, entry.message.headers or {}
+        for one in self._reader.read(message.subject, headers, message.data):
+            # First those who may ask for it again: apps should not hear of it twice.
+            for other in self._others:
+                if one.name in other.names:
+                    await self._tell_other(other, one, headers.get(Header.EVENT_ID))
             for app in list(self.apps().values()):
                 if self._wants(app, one) and await self._may_hear(app, one):
                     self._put(app, entry, one)
-            for other in self._others:
-                if one.name in other.wanted():
-                    await other.told(one.name, one.payload)
+
+    async def _tell_other(self, other: _Others, heard: Heard, mark: str | None) -> None:
+        payload = ejson.decode(heard.payload)
+        if heard.user_id is not None:
+            payload["user"] = await self._anybody(heard.user_id)
+        elif heard.name == "room_created":
+            payload["user"] = payload["room"].get("u") or {"_id": heard.author_id}
+        if heard.name.startswith("message_"):
+            payload = payload["message"]
+        elif heard.name == "user_created":
+            payload = payload["user"]
+        await other.told(heard.name, payload, mark=mark)
+
+    async def _anybody(self, user_id: str) -> dict[str, Any]:
+        try:
+            found = await self.account.user_info(UserId(BOT_USER_ID), user_id=user_id)
+        except Unavailable:
+            raise
+        except HubbubError:  # gone meanwhile
+            return {"_id": user_id}
+        return dict(found)
 
     def ended(self, app_id: str) -> None:
         """An app was stopped: nothing waits for it any more."""
@@ -119,7 +174,7 @@ class Deliveries:
             if app.declared is not None:
                 names |= app.declared.events
         for other in self._others:
-            names.update(other.wanted())
+            names |= other.names
         return frozenset(names)
 
     def _wants(self, app: RunningApp, heard: Heard) -> bool:

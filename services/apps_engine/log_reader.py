@@ -21,6 +21,7 @@ from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from hubbub.contracts.event_log import LOG_STREAM
+from hubbub.errors import HubbubError
 from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
 
@@ -31,6 +32,7 @@ _BATCH: Final = 64
 _UNDER_WAY: Final = 512  # events that are handed over and not yet done with
 _FETCH_WAIT: Final = 1.0  # seconds; after that it is seen whether other events are wanted
 _ACK_WAIT: Final = 60.0  # seconds until an event that nobody is done with is sent again
+_AGAIN: Final = 2.0  # seconds until an event comes again that could not be handed over
 _PAUSE: Final = 1.0  # seconds after trouble
 
 _Trouble = (errors.Error, JetStreamError, asyncio.TimeoutError, OSError)
@@ -166,8 +168,14 @@ class LogReader:
             await message.in_progress()
             return
         entry = self._pending[sequence] = Entry(message, self._finished.put_nowait)
-        await self._handle(entry)
-        entry.release()
+        try:
+            await self._handle(entry)
+        except HubbubError as error:
+            log.warning("event_not_handed_over", code=str(error.code))
+            self._pending.pop(sequence, None)
+            await message.nak(delay=_AGAIN)
+        else:
+            entry.release()
 
     async def _acknowledge(self) -> None:
         while True:

@@ -17,6 +17,12 @@ class AppsSettings(Settings):
 
     installed: int = Field(default=50, ge=1, le=100)
     """Apps that may be installed. Each one that runs is a process of about 15 MB."""
+    folder: str = ""
+    """Where packages are unpacked; they are in the database, so it may be lost. A folder for
+    temporary files unless it is set."""
+    first_user: int = Field(default=64_100, ge=1, le=2_000_000_000)
+    """The first of the numeric users that apps run as, one each; only an engine that runs as root
+    has users to give."""
     store_keys: int = Field(default=10_000, ge=1)
     """Values that one app may keep, of at most 64 KiB each."""
     jobs: int = Field(default=1000, ge=1, le=1000)

@@ -34,6 +34,7 @@ EventName = Literal[
     "message_deleted",
     "room_created",
     "room_changed",
+    "room_archived",
     "member_joined",
     "member_left",
     "user_created",
@@ -48,6 +49,7 @@ SUBJECTS: Final[Mapping[str, str]] = {
     "message_deleted": IN_ROOMS,
     "room_created": OF_USERS,
     "room_changed": IN_ROOMS,
+    "room_archived": IN_ROOMS,
     "member_joined": OF_USERS,
     "member_left": IN_ROOMS,
     "user_created": OF_USERS,
@@ -97,6 +99,7 @@ class Reader:
     frame says how a room is and not what changed."""
 
     _rooms: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _archived: OrderedDict[str, bool] = field(default_factory=OrderedDict)
     _made: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def read(self, subject: str, headers: Mapping[str, str], payload: bytes) -> list[Heard]:
@@ -144,6 +147,8 @@ class Reader:
             if self._is_news(room_id, room):
                 told = {name: value for name, value in room.items() if name != "lastMessage"}
                 yield Heard("room_changed", {"room": told}, room_id=room_id, room_type=room["t"])
+                if self._is_put_away(room_id, room):
+                    yield Heard("room_archived", {"room": told}, room_id=room_id)
 
     def _of_user(
         self, user_id: str, key: str, headers: Mapping[str, str], payload: bytes
@@ -176,6 +181,12 @@ class Reader:
             # Each message changes the room as well, and both dates with it.
             return bool(room.get("_updatedAt") != room.get("lm"))
         return before != looks
+
+    def _is_put_away(self, room_id: str, room: Mapping[str, Any]) -> bool:
+        archived = room.get("archived") is True
+        before = self._archived.pop(room_id, False)
+        _remember(self._archived, room_id, archived)
+        return archived and not before
 
     def _is_made(self, user_id: str, room: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
         """Whether a room that came into somebody's list is a new one, told for the first time."""

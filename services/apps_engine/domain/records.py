@@ -3,46 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from hubbub.apps.manifest import Manifest, Setting
 from hubbub.contracts.apps import App, AppSetting, AppStatus
 from hubbub.ids import UserId
+from services.apps_engine.domain.cron import Cron
 
-Settings = Mapping[str, Any]
+
+def document(
+    manifest: Manifest,
+    *,
+    package: str,
+    digest: str,
+    settings: Mapping[str, Any],
+    bot: Mapping[str, str],
+    before: Mapping[str, Any] | None,
+    installer: UserId,
+    number: int,
+    now: datetime,
+) -> dict[str, Any]:
+    """An app as it is stored, without its status.
+
+    Args:
+        number: a number that no other app has.
+    """
+    return {
+        "_id": manifest.id,
+        "name": manifest.name,
+        "version": manifest.version,
+        "manifest": manifest.model_dump(mode="json"),
+        "package": package,
+        "digest": digest,
+        "settings": dict(settings),
+        "bot": dict(bot),
+        "number": number,
+        "installedAt": now if before is None else before["installedAt"],
+        "installedBy": installer,
+        "_updatedAt": now,
+        "reason": "",
+    }
 
 
-def shown(document: Mapping[str, Any]) -> App:
+def manifest_of(stored: Mapping[str, Any]) -> Manifest:
+    """The manifest of a stored app."""
+    return Manifest.model_validate(stored["manifest"])
+
+
+def settings_after(
+    before: Mapping[str, Any] | None, manifest: Manifest, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The values that an app has after some were given; None takes one away.
+
+    Of an older version, those stay that still fit.
+    """
+    values = {
+        name: value
+        for name, value in ((before or {}).get("settings") or {}).items()
+        if name in manifest.settings and manifest.settings[name].problem(value) is None
+    }
+    values |= given
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def job(name: str, cron: str, now: datetime) -> dict[str, Any]:
+    """A repeated job that an app always has, as it is stored."""
+    return {"name": name, "cron": cron, "data": "null", "due": Cron.parse(cron).after(now)}
+
+
+def shown(stored: Mapping[str, Any]) -> App:
     """An app as administrators see it: no secret among its settings."""
-    values = document.get("settings") or {}
+    manifest, values = manifest_of(stored), stored.get("settings") or {}
     return App(
-        id=document["_id"],
-        name=document["name"],
-        version=document["version"],
-        description=document.get("description") or "",
-        status=AppStatus(document["status"]),
-        reason=document.get("reason") or "",
-        permissions=document.get("permissions") or [],
-        hosts=document.get("hosts") or [],
-        bot_id=UserId(document["bot"]["_id"]),
-        bot_username=document["bot"]["username"],
-        settings=[
-            _setting(name, declared, values)
-            for name, declared in (document.get("declaredSettings") or {}).items()
-        ],
-        installed_at=document["installedAt"],
-        updated_at=document["_updatedAt"],
+        id=manifest.id,
+        name=manifest.name,
+        version=manifest.version,
+        description=manifest.description,
+        status=AppStatus(stored["status"]),
+        reason=stored.get("reason") or "",
+        permissions=manifest.permissions,
+        hosts=manifest.hosts,
+        bot_id=UserId(stored["bot"]["_id"]),
+        bot_username=stored["bot"]["username"],
+        settings=[_setting(name, one, values) for name, one in manifest.settings.items()],
+        installed_at=stored["installedAt"],
+        updated_at=stored["_updatedAt"],
     )
 
 
-def _setting(name: str, declared: Mapping[str, Any], values: Settings) -> AppSetting:
-    kind = declared["type"]
-    value = values.get(name, declared.get("default"))
+def _setting(name: str, declared: Setting, values: Mapping[str, Any]) -> AppSetting:
+    value = values.get(name, declared.default)
     return AppSetting(
         name=name,
-        type=kind,
-        label=declared.get("label") or name,
-        required=bool(declared.get("required")),
-        options=declared.get("options") or [],
-        value=None if kind == "secret" else value,
+        type=declared.type,
+        label=declared.label or name,
+        required=declared.required,
+        options=declared.options,
+        value=None if declared.type == "secret" else value,
         is_set=value not in (None, ""),
     )

@@ -26,7 +26,7 @@ from hubbub.bus.subjects import (
     instance_subject,
 )
 from hubbub.contracts.account import Account
-from hubbub.contracts.apps import Apps
+from hubbub.contracts.apps import Apps, AppsChanged
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.base import Contract, Event
 from hubbub.contracts.event_log import (
@@ -136,6 +136,8 @@ COMPONENTS: Mapping[str, Component] = MappingProxyType(
         "apps-engine": Component(
             serves=(Apps,),
             calls=(Account, Authorization, Messaging),
+            tells=(AppsChanged, Audited),
+            hears=(MembershipChanged,),
             publishes=(f"{EPHEMERAL_SUBJECTS}user.*", *_log_consumer("apps-engine")),
         ),
         "authorization": Component(

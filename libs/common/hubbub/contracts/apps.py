@@ -14,14 +14,14 @@ from typing import Any, Final, Literal, Protocol
 from pydantic import ConfigDict, Field
 
 from hubbub.contracts.base import Contract, Event, action
-from hubbub.contracts.documents import Frozen, Identifier, JsonValue, Text
+from hubbub.contracts.documents import Document, Frozen, Identifier, JsonValue, Text
 from hubbub.contracts.integrations import IntegrationActions
 from hubbub.errors import BadRequest, Conflict, NotAllowed, NotFound, TooLarge
 from hubbub.ids import UserId
 
 CHUNK: Final = 512 * 1024
 """Bytes of a package that one call carries: NATS takes 1 MiB, and bytes travel as base64."""
-LONGEST_PACKAGE: Final = 8 * 1024 * 1024
+LONGEST_PACKAGE: Final = 5 * 1024 * 1024
 """Bytes of a whole package."""
 LONGEST_BODY: Final = 512 * 1024
 """Bytes of the body of a request to an app, and of its answer."""
@@ -78,6 +78,12 @@ class AppPreventedSending(NotAllowed):
     """An app refused a message; the reason is the app's."""
 
     default_code = "error-app-prevented-sending"
+
+
+class UnknownAppCommand(NotFound):
+    """No running app has this command."""
+
+    default_code = "invalid-command"
 
 
 class NoSuchEndpoint(NotFound):
@@ -279,6 +285,58 @@ class AppActions(Contract, Protocol):
         """
         ...
 
+    @action(timeout=60.0, running=4, waiting=16)
+    async def install(
+        self,
+        user_id: UserId,
+        package_id: Identifier,
+        permissions: list[str],
+        settings: dict[str, JsonValue] | None = None,
+        enable: bool = True,
+    ) -> App:
+        """Install a package that was brought here, over an older version of the app: what it
+        keeps, its jobs and its settings stay.
+
+        An older version that was disabled stays so. Otherwise it runs when this returns, or
+        `App.status` and `App.reason` say why it does not.
+
+        Args:
+            permissions: what is granted: all that the manifest asks for, or nothing is installed.
+            settings: values beside those that it has already.
+
+        Raises: LacksPermission; NotFound: no such package; InvalidPackage;
+            PermissionsNotGranted; InvalidAppSettings; FieldTaken: the username of its user.
+        """
+        ...
+
+    @action(idempotent=True, timeout=30.0)
+    async def enable(self, user_id: UserId, app_id: Identifier) -> App:
+        """Let an app run; as `install` says. Raises: LacksPermission; AppNotFound."""
+        ...
+
+    @action(idempotent=True, timeout=30.0)
+    async def disable(self, user_id: UserId, app_id: Identifier) -> App:
+        """Let an app not run any more. Raises: LacksPermission; AppNotFound."""
+        ...
+
+    @action(idempotent=True, timeout=30.0)
+    async def update_settings(
+        self, user_id: UserId, app_id: Identifier, settings: dict[str, JsonValue]
+    ) -> App:
+        """Change some settings; null takes a value away. A running app is told.
+
+        Raises: LacksPermission; AppNotFound; InvalidAppSettings.
+        """
+        ...
+
+    @action(idempotent=True, timeout=150.0)
+    async def remove(self, user_id: UserId, app_id: Identifier) -> None:
+        """Remove an app with its jobs, what it keeps and its log. What its user said stays.
+
+        Raises: LacksPermission; AppNotFound.
+        """
+        ...
+
     @action(idempotent=True)
     async def list_apps(self, user_id: UserId) -> list[App]:
         """Every installed app, by name. Raises: LacksPermission."""
@@ -302,6 +360,33 @@ class AppActions(Contract, Protocol):
     @action(idempotent=True)
     async def offers(self) -> Offers:
         """What the running apps offer now."""
+        ...
+
+    @action(timeout=15.0)
+    async def run_app_command(self, user_id: UserId, invocation: AppInvocation) -> None:
+        """Carry out a command of an app for somebody who may see the room.
+
+        Raises: UnknownAppCommand; NotAllowed: without the permission that the command takes;
+            RoomNotFound; AppDisabled; AppFailed: with the app's reason.
+        """
+        ...
+
+    @action(timeout=HOOK_WITHIN, attempts=1, waiting=4096)
+    async def before_message(self, message: Document) -> Verdict:
+        """What the apps think of a message that is about to be stored: `rid`, `msg`, `u` and what
+        else is known of it. Never repeated: whoever has no answer in time goes on without.
+
+        An app that does not answer in time is passed by.
+        """
+        ...
+
+    @action(timeout=15.0)
+    async def serve_endpoint(self, app_id: Identifier, request: EndpointRequest) -> EndpointAnswer:
+        """Let an app answer a request. Everybody may ask; who asks is the app's to find out.
+
+        Raises: NoSuchEndpoint: no such app, or none that answers this path by this method;
+            AppDisabled; AppFailed.
+        """
         ...
 
 
