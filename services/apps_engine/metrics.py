@@ -17,8 +17,8 @@ Outcome = Literal["ok", "error", "timeout", "gone", "dropped"]
 """How it went: answered, answered with an error or with nonsense, not in time, the process ended
 or was not there, or was not asked because it was too far behind."""
 
-_APPS = 20  # apps that have series of their own
-_ASKED = 60  # combinations of app, what was asked and outcome that have
+_APPS = 10  # apps that have series of their own
+_ASKED = 40  # combinations of app, what was asked and outcome that have
 
 
 class AppsMetrics:
