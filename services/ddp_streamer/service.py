@@ -13,6 +13,7 @@ from typing import Any
 from hubbub.bus import NatsBus
 from hubbub.clock import SystemClock
 from hubbub.contracts.account import Account
+from hubbub.contracts.apps import Apps
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.event_log import EVERYONE, LOGGED, PRESENCE
 from hubbub.contracts.messaging import Messaging
@@ -126,6 +127,7 @@ class Streamer:
             pictures=bus.proxy(Pictures),
             presence=bus.proxy(Presence),
             push=bus.proxy(Push),
+            apps=bus.proxy(Apps),
         )
         self.rights = Rights(
             services.authorization,

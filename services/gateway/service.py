@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from hubbub.bus import Bus, NatsBus
 from hubbub.bus.discovery import instances
 from hubbub.contracts.account import Account
+from hubbub.contracts.apps import Apps
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.pictures import Pictures
@@ -110,6 +111,7 @@ async def serving(
         pictures=bus.proxy(Pictures),
         presence=bus.proxy(Presence),
         push=bus.proxy(Push),
+        apps=bus.proxy(Apps),
     )
     authentication = Authentication(
         services.account, ttl=settings.token_cache_ttl, size=settings.token_cache_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import secrets
 import time
@@ -161,7 +162,9 @@ class Application:
             raise BadTransport(414, "Query string is too long", "error-query-too-long")
         address = address_of(request, self._settings.forwarded_count)
         query = parse_query(target.raw_query)
-        caller = await self._admit(endpoint, request, query, address, seen)
+        rest = endpoint.rest_of(target.path)
+        counted = _counted(endpoint, rest)
+        caller = await self._admit(endpoint, request, query, (address, counted), seen)
         call = Call(
             door=self._door,
             caller=caller,
@@ -169,7 +172,7 @@ class Application:
             body=Parameters({}),
             headers=request.headers,
             address=address,
-            rest=endpoint.rest_of(target.path),
+            rest=rest,
             request=request,
             request_id=seen.request_id,
         )
@@ -200,16 +203,16 @@ class Application:
         endpoint: Endpoint,
         request: web.BaseRequest,
         query: Parameters,
-        address: str,
+        counted: tuple[str, str],
         seen: _Seen,
     ) -> Identity | None:
         """Who calls, after the call was counted. Guessing tokens counts like any other call."""
         try:
             caller = await self._identify(endpoint, request, query)
         except Unauthenticated:
-            await self._count(endpoint, address, None, seen)
+            await self._count(endpoint, counted, None, seen)
             raise
-        await self._count(endpoint, address, caller, seen)
+        await self._count(endpoint, counted, caller, seen)
         return caller
 
     async def _identify(
@@ -229,8 +232,9 @@ class Application:
         return identity
 
     async def _count(
-        self, endpoint: Endpoint, address: str, caller: Identity | None, seen: _Seen
+        self, endpoint: Endpoint, counted: tuple[str, str], caller: Identity | None, seen: _Seen
     ) -> None:
+        """Count one call: from an address, under a name."""
         if self._limit is None or endpoint.calls == 0:
             return
         rule = await self._door.workspace.rate_rule()
@@ -244,7 +248,7 @@ class Application:
             rule = replace(rule, calls=endpoint.calls)
         if endpoint.window is not None:
             rule = replace(rule, window=endpoint.window)
-        verdict = await self._limit.count(address, f"{endpoint.method} {endpoint.path}", rule)
+        verdict = await self._limit.count(*counted, rule)
         seen.limit_headers = verdict.headers
         if verdict.refused:
             raise RateLimited(details={"timeToReset": verdict.wait * 1000})
@@ -311,6 +315,14 @@ def _shown_by_browser(request: web.BaseRequest, query: Parameters) -> Mapping[st
         if isinstance(token, str) and isinstance(user_id, str):
             return {"X-Auth-Token": token, "X-User-Id": user_id}
     return {}
+
+
+def _counted(endpoint: Endpoint, rest: str) -> str:
+    """The name under which calls are counted. What stands in its path may be a secret."""
+    name = f"{endpoint.method} {endpoint.path}"
+    if not endpoint.counted_apart:
+        return name
+    return f"{name} {hashlib.sha256(rest.encode()).hexdigest()[:32]}"
 
 
 def _origin(address: str, agent: str) -> str:

@@ -19,6 +19,8 @@ from services.gateway.rest.families import (
     emoji_changes,
     explaining,
     files,
+    hooks,
+    integrations,
     invites,
     login,
     members,
@@ -81,6 +83,8 @@ def _families() -> list[Routes]:
         emoji_changes,
         commands,
         push,
+        integrations,
+        hooks,
         explaining,
         method_call,
     )

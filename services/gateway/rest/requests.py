@@ -226,6 +226,27 @@ def parse_body(raw: bytes, content_type: str) -> Parameters:
     return parse_json(raw)
 
 
+def parse_hook(raw: bytes, content_type: str) -> Parameters:
+    """What another server sends: JSON, or a form. A form may carry JSON in its one field
+    `payload`, and some send JSON as it is and call it a form.
+
+    Raises: as `parse_json` and `parse_form`.
+    """
+    if content_type != "application/x-www-form-urlencoded":
+        return parse_json(raw)
+    bare = raw.strip()
+    if bare.startswith(b"{"):
+        return parse_json(bare)
+    form = parse_form(raw)
+    payload = form.values.get("payload")
+    if form.values.keys() == {"payload"} and isinstance(payload, str):
+        return parse_json(payload.encode())
+    decoded = _decoded(bare.decode("ascii")) if bare[:3] in (b"%7B", b"%7b") else ""
+    if decoded.startswith("{"):
+        return parse_json(decoded.encode())
+    return form
+
+
 def json_object(text: str) -> dict[str, Any] | None:
     """The JSON object in `text`, or None when there is none."""
     try:

@@ -63,6 +63,8 @@ class Endpoint:
     page: bool = False
     """No part of the API: found under `/`. Browsers load it by themselves, so its caller is known
     by cookies and query as well."""
+    counted_apart: bool = False
+    """Each address behind `*` is counted by itself."""
     upload: Upload | None = None
     """A file in a `multipart/form-data` body."""
     second_factor: bool = False

@@ -19,6 +19,7 @@ from yarl import URL
 from hubbub.bus import LocalBus
 from services.gateway.service import Gateway, serving
 from services.gateway.settings import GatewaySettings
+from tests.integration.gateway.fake_apps import FakeApps
 from tests.integration.gateway.fakes import (
     FakeAccount,
     FakeAuthorization,
@@ -52,6 +53,7 @@ class Site:
     gateway: Gateway
     registry: CollectorRegistry
     authorization: FakeAuthorization
+    apps: FakeApps
     session: aiohttp.ClientSession
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -119,13 +121,15 @@ async def running(*, max_payload: int = 1_048_576, **settings: Any) -> AsyncIter
     try:
         for kind in (FakeAccount, FakePresence, FakeMessaging, FakePush):
             await bus.serve(made(kind, world))
+        apps = made(FakeApps, world)
+        await bus.serve(apps)
         await bus.serve(authorization)
         chosen = GatewaySettings(port=0, **settings)
         async with (
             serving(bus, chosen, registry) as gateway,
             aiohttp.ClientSession() as session,
         ):
-            yield Site(world, bus, gateway, registry, authorization, session)
+            yield Site(world, bus, gateway, registry, authorization, apps, session)
     finally:
         await bus.drain()
         await bus.close()
@@ -135,3 +139,9 @@ async def running(*, max_payload: int = 1_048_576, **settings: Any) -> AsyncIter
 async def site() -> AsyncIterator[Site]:
     async with running() as site:
         yield site
+
+
+@pytest.fixture
+def apps(site: Site) -> FakeApps:
+    """The integrations of the site."""
+    return site.apps

@@ -20,6 +20,7 @@ from services.gateway.migration import expand
 from services.gateway.service import serving
 from services.gateway.settings import GatewaySettings
 from tests.integration.gateway.conftest import Reply, Site
+from tests.integration.gateway.fake_apps import FakeApps
 from tests.integration.gateway.fakes import (
     FakeAccount,
     FakeAuthorization,
@@ -144,6 +145,7 @@ async def running(database: Database, **settings: Any) -> AsyncIterator[FileSite
                 gateway,
                 registry,
                 authorization,
+                made(FakeApps, world),
                 session,
                 database=database,
                 messaging=messaging,

@@ -9,6 +9,7 @@ from unittest.mock import create_autospec
 import pytest
 
 from hubbub.contracts.account import Account
+from hubbub.contracts.apps import Apps
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.documents import Changes
 from hubbub.contracts.messages import History, MessageNotFound
@@ -36,6 +37,7 @@ def services() -> Services:
         presence=create_autospec(Presence, instance=True),
         pictures=create_autospec(Pictures, instance=True),
         push=create_autospec(Push, instance=True),
+        apps=create_autospec(Apps, instance=True),
     )
 
 

@@ -154,7 +154,7 @@ COMPONENTS: Mapping[str, Component] = MappingProxyType(
         ),
         "ddp-streamer": Component(
             serves_alone=(StreamerControl, StreamerRecall),
-            calls=(Account, Authorization, Messaging, Pictures, Presence, Push),
+            calls=(Account, Apps, Authorization, Messaging, Pictures, Presence, Push),
             tells=(StreamerReported,),
             hears=(PresenceWanted, StreamerReported),
             publishes=(
@@ -176,7 +176,7 @@ COMPONENTS: Mapping[str, Component] = MappingProxyType(
         ),
         "gateway": Component(
             serves=(Pictures,),
-            calls=(Account, Authorization, Messaging, Pictures, Presence, Push),
+            calls=(Account, Apps, Authorization, Messaging, Pictures, Presence, Push),
             calls_one=(HubRecall, StreamerRecall),
             hears=(RoomChanged, SettingsChanged, UserChanged),
             keeps=(FilesOrphaned,),

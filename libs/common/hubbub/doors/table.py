@@ -20,6 +20,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from hubbub.bus import call_context
 from hubbub.contracts.account import Account
+from hubbub.contracts.apps import Apps
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.documents import Document
 from hubbub.contracts.messages import NewMessage
@@ -63,6 +64,7 @@ class Services:
     pictures: Pictures
     presence: Presence
     push: Push
+    apps: Apps
 
 
 Send = Callable[[UserId, NewMessage], Awaitable[Document]]
