@@ -35,7 +35,7 @@ async def remind(command: Command) -> None:
 @app.job("remind")
 async def due(job: Job) -> None:
     """It is time. The message has the job's id, so a job that comes twice is one message."""
-    await app.send_message(job.data["text"], user=job.data["user"], id=job.id)
+    await app.send_message(job.data["text"], user=job.data["username"], id=job.id)
     await app.store.delete(key(job.data["user"], job.id))
 
 
@@ -52,7 +52,12 @@ async def planned(command: Command, after: timedelta | None, text: str) -> str:
     at = app.now() + after
     # The entry comes first: one without a job can be cancelled, a job without one cannot.
     await app.store.set(key(user, job_id), {"text": text, "at": at.timestamp()})
-    await app.schedule("remind", at=at, data={"user": user, "text": text}, id=job_id)
+    await app.schedule(
+        "remind",
+        at=at,
+        data={"user": user, "username": command.user.username, "text": text},
+        id=job_id,
+    )
     return f"I will remind you at {at:%H:%M} UTC on {at:%d %B}."
 
 

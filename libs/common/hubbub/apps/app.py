@@ -68,7 +68,7 @@ class App:
 
     All that it does beyond itself needs a permission of its manifest and raises `Refused`
     without it, or when Hubbub refuses: an app may do no more than its bot, which is a user like
-    any other. Rooms are named by id or as `#name`, users by id or as `@username`.
+    any other. Rooms are named by id or as `#name`.
     """
 
     def __init__(self) -> None:
@@ -169,7 +169,8 @@ class App:
         emoji: str | None = None,
         id: str | None = None,  # noqa: A002 - what it is called everywhere
     ) -> Message:
-        """Say something as the app's bot, in a room or to a user. Needs `message.send`.
+        """Say something as the app's bot, in a room or to a user (by username). Needs
+        `message.send`.
 
         With an `id` of one's own (letters, digits, dashes; 64) the message is sent once, however
         often this is called. Raises: Refused; ValueError: not exactly one of room and user.
@@ -178,7 +179,7 @@ class App:
             raise ValueError("a message goes to a room or to a user")
         args = {
             "room": _id(room),
-            "user": _id(user),
+            "user": user.username if isinstance(user, User) else user,
             "text": text,
             "attachments": attachments,
             "thread": thread,
@@ -194,10 +195,10 @@ class App:
         text: str,
         *,
         attachments: Sequence[Mapping[str, Any]] | None = None,
-    ) -> Message:
+    ) -> None:
         """Change a message of the app's bot. Needs `message.update`. Raises: Refused."""
         args = {"message": _id(message), "text": text, "attachments": attachments}
-        return Message.read(await self._call("update_message", args))
+        await self._call("update_message", args)
 
     async def read_messages(
         self, room: Room | str, *, count: int = 50, before: datetime | None = None
@@ -220,7 +221,7 @@ class App:
 
         Raises: Refused.
         """
-        args = {"name": name, "kind": "p" if private else "c", "members": list(members)}
+        args = {"name": name, "kind": "group" if private else "channel", "members": list(members)}
         return Room.read(await self._call("create_room", args))
 
     async def room(self, room: str) -> Room:
@@ -233,7 +234,8 @@ class App:
         return User.read(await self._call("user", args))
 
     async def notify_user(self, user: User | str, room: Room | str, text: str) -> None:
-        """Show one user a text in a room that nobody else sees and nothing keeps. Needs `notify`.
+        """Show one user (by id) a text in a room that nobody else sees and nothing keeps. The bot
+        is in the room, or the user has just typed a command there. Needs `notify`.
 
         Raises: Refused.
         """

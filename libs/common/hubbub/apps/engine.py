@@ -11,8 +11,8 @@ from typing import Any, Protocol
 class Refused(Exception):
     """The engine did not do what the app asked for.
 
-    `code` is for programs (`not-allowed`, `too-many-requests`, `timeout`, or the code that a
-    client of Hubbub would get), `reason` for people.
+    `code` is for programs (`error-permission-not-granted`, `too-many-requests`, `timeout`, or
+    what a client of Hubbub would get), `reason` for people.
     """
 
     def __init__(self, code: str, reason: str = "") -> None:

@@ -23,10 +23,11 @@ from hubbub.apps.manifest import Manifest
 from hubbub.apps.permissions import CALLS
 from hubbub.apps.wire import Answer, Call, Decoder, Unsendable, encode
 
-LONGEST_KEY: Final = 200
+LONGEST_KEY: Final = 256
 LARGEST_VALUE: Final = 64 * 1024
 
 _BEGINNING = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)  # a Tuesday
+_LETTERS = {"channel": "c", "group": "p"}
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -154,7 +155,9 @@ class FakeHubbub:
     def _may(self, name: str) -> None:
         permission = CALLS[name]
         if self.manifest is not None and permission not in self.manifest.permissions:
-            raise Refused("not-allowed", f"{name} needs the permission {permission!r}")
+            raise Refused(
+                "error-permission-not-granted", f"{name} needs the permission {permission!r}"
+            )
 
     def _send_message(
         self,
@@ -172,7 +175,8 @@ class FakeHubbub:
         if room is not None:
             where = self._found_room(room)
         else:
-            where = self.room(f"@{self._found_user(user or '')['username']}", kind="d")
+            found = self._found_user(f"@{(user or '').removeprefix('@')}")
+            where = self.room(f"@{found['username']}", kind="d")
         return self.say(
             self.bot,
             where,
@@ -210,7 +214,7 @@ class FakeHubbub:
             raise Refused("error-duplicate-channel-name", f"there is a room {name!r}")
         for username in members:
             self._found_user(f"@{username}")
-        return self.room(name, kind=kind)
+        return self.room(name, kind=_LETTERS[kind])
 
     def _room(self, room: str) -> dict[str, Any]:
         return self._found_room(room)
@@ -227,9 +231,9 @@ class FakeHubbub:
 
     def _store_set(self, key: str, value: Any) -> None:
         if not 0 < len(key) <= LONGEST_KEY:
-            raise Refused("too-large", f"a key has 1 to {LONGEST_KEY} characters")
+            raise Refused("error-too-large", f"a key has 1 to {LONGEST_KEY} characters")
         if len(json.dumps(value, ensure_ascii=False).encode()) > LARGEST_VALUE:
-            raise Refused("too-large", f"a value has at most {LARGEST_VALUE} bytes")
+            raise Refused("error-too-large", f"a value has at most {LARGEST_VALUE} bytes")
         self.stored[key] = value
 
     def _store_delete(self, key: str) -> None:
@@ -269,10 +273,10 @@ class FakeHubbub:
         parts = urlsplit(url)
         host = f"{parts.hostname}:{parts.port or _PORTS.get(parts.scheme)}"
         if self.manifest is not None and host not in self.manifest.hosts:
-            raise Refused("not-allowed", f"{host} is not among the manifest's hosts")
+            raise Refused("error-host-not-allowed", f"{host} is not among the manifest's hosts")
         self.fetched.append(Request("", method, url, {}, headers, bytes_of(body)))
         if url not in self.web:
-            raise Refused("unreachable", f"nothing answers at {url}")
+            raise Refused("error-unreachable", f"nothing answers at {url}")
         return self.web[url].write()
 
     def _plan(self, job: Planned) -> str:
@@ -297,4 +301,4 @@ def next_of(cron: str, after: datetime) -> datetime:
     try:
         return next(CronSim(cron, after))
     except (CronSimError, StopIteration) as error:
-        raise Refused("invalid-cron", f"{cron!r} is no time that comes") from error
+        raise Refused("error-invalid-cron", f"{cron!r} is no time that comes") from error

@@ -17,7 +17,7 @@ _FRAMES: Final = 20
 class Store:
     """Values under keys, of this app alone. Needs the permission `store`.
 
-    A key has at most 200 characters, a value is JSON of at most 64 KiB. Each call stands for
+    A key has at most 256 characters, a value is JSON of at most 64 KiB. Each call stands for
     itself: between a `get` and a `set`, another handler of the app may have written.
     """
 

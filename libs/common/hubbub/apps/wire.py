@@ -27,7 +27,7 @@ What goes through it, in both directions:
 | app → engine | args | answer |
 |---|---|---|
 | `send_message` | room or user, text, attachments?, thread?, alias?, emoji?, id? | message |
-| `update_message` | message, text, attachments? | message |
+| `update_message` | message, text, attachments? | message or null: nothing changed |
 | `read_messages` | room, count, before? | list of messages, newest first |
 | `create_room` | name, kind, members | room |
 | `room` | room | room |
@@ -44,11 +44,11 @@ What goes through it, in both directions:
 
 Messages, rooms and users travel as clients of DDP see them (`_id`, `rid`, `msg`, `u`, …), dates
 everywhere as `{"$date": milliseconds}` since 1970, bodies as base64. In the args of the app's
-calls `room` is an id or `#name`, `user` an id or `@username`, `members` are usernames, `kind` is
-`c` or `p`, and `message` an id; in those of `command` and in answers they are documents. Payloads
-of events: `message_sent` and `message_updated` {message}, `message_deleted` {message: id, room:
-id}, `room_…` {room}, `member_…` {room: id, user}, `user_…` {user}. What would be null in args is
-left out.
+calls `room` is an id or `#name`, `user` an id (of `send_message`: a username), `members` are
+usernames, `kind` is `channel` or `group`, and `message` an id; in those of `command` and in
+answers they are documents. Payloads of events: `message_sent` and `message_updated` {message},
+`message_deleted` {message: id, room: id}, `room_…` {room}, `member_…` {room: id, user}, `user_…`
+{user}. What would be null in args is left out.
 
 Standard library only: the process of an app imports this.
 """
