@@ -152,8 +152,8 @@ class AppProcess:
             plan = dataclasses.replace(plan, engine=os.getpid(), channel=theirs.fileno())
             try:
                 process = await asyncio.create_subprocess_exec(
-                    # Isolated, and without writing compiled files.
-                    *(sys.executable, "-I", "-B", "-m", "services.apps_engine.confinement"),
+                    # Isolated, without writing compiled files, and what is printed is not kept.
+                    *(sys.executable, "-I", "-B", "-u", "-m", "services.apps_engine.confinement"),
                     plan.to_argument(),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.PIPE,
@@ -248,11 +248,15 @@ class AppProcess:
             self._send(wire.Tell(name, args))
 
     async def stop(self) -> Ending:
-        """Let it finish and end it: by `stop`, then SIGTERM, then SIGKILL. Returns how it ended."""
+        """Let it finish and end it: by `stop` and the end of what we send, then SIGTERM, then
+        SIGKILL. Returns how it ended."""
         if not self._ending:
             with contextlib.suppress(HubbubError):
                 await self.call("stop", {})
             self._settle(Cause.STOPPED, "was stopped")
+            self._hurry()
+            with contextlib.suppress(OSError):
+                self._writer.write_eof()  # nothing more will be asked: an app ends by itself then
             for number in (None, signal.SIGTERM):
                 if number:
                     self._signal(number)

@@ -13,6 +13,7 @@ from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
 from services.apps_engine.confinement.plan import Plan
 from services.apps_engine.confinement.report import Confinement
+from services.apps_engine.domain.boundaries import Boundary, active
 from services.apps_engine.domain.pace import Window, pause_before_restart
 from services.apps_engine.processes import AppProcess, Bounding, Bridge, Cause, Ending
 
@@ -136,11 +137,24 @@ class Supervisor:
             except (HubbubError, ValueError) as error:
                 return await process.reject(f"did not start: {error}")
             self._running = process
-            log.info("app_started", app=self._plan.app)
+            self._say(confinement)
             return await process.wait()
         finally:
             self._process = self._running = None
             await process.kill()
+
+    def _say(self, confinement: Confinement) -> None:
+        """Into the log, what keeps this app in, and what does not on this machine."""
+        holding = active(confinement)
+        absent = sorted(set(Boundary) - holding)
+        say = log.warning if absent else log.info
+        say(
+            "app_started",
+            app=self._plan.app,
+            boundaries=sorted(holding),
+            lacking=absent,
+            means=sorted(means for means in confinement.findings if confinement.has(means)),
+        )
 
     async def _pause(self, ending: Ending) -> None:
         pause = pause_before_restart(
