@@ -271,6 +271,11 @@ _APPS = Row(
             unit="s",
         ),
         graph(
+            "Messages that apps were asked about",
+            per_second("hubbub_messaging_hooks_total", "outcome"),
+            unit="cps",
+        ),
+        graph(
             "Not in time, and started again",
             per_second("hubbub_app_timeouts_total", "app", legend="{{app}}: not in time"),
             per_second("hubbub_app_restarts_total", "app", legend="{{app}}: started again"),

@@ -24,12 +24,19 @@ class Commands:
 
     async def list_commands(self, user_id: UserId) -> list[dict[str, Any]]:
         """See the contract."""
-        return [command.view for _, command in sorted(COMMANDS.items())]
+        views = {name: command.view for name, command in COMMANDS.items()}
+        offered = self._desk.apps.commands
+        needed = {command.permission for command in offered.values() if command.permission}
+        held = await self._desk.held(user_id, needed) if needed else frozenset[str]()
+        for name, command in offered.items():
+            if command.permission is None or command.permission in held:
+                views.setdefault(name, command.view)
+        return [view for _, view in sorted(views.items())]
 
     async def run_command(self, user_id: UserId, invocation: Invocation) -> None:
         """See the contract."""
         name = invocation.command.lower()
-        if name not in COMMANDS:
+        if name not in COMMANDS and name not in self._desk.apps.commands:
             raise UnknownCommand("Invalid Command Provided")
         await self._desk.person(user_id)
         room = await self._room_of_command(user_id, invocation)
@@ -39,7 +46,10 @@ class Commands:
             await run.say(SAYINGS[name](invocation.parameters.strip()))
             return
         try:
-            await _HANDLERS[name](run)
+            if name in COMMANDS:
+                await _HANDLERS[name](run)
+            else:
+                await self._desk.apps.run_command(user_id, invocation)
         except Unavailable:
             raise
         except HubbubError as refusal:
@@ -235,7 +245,9 @@ async def _status(run: _Run) -> None:
 
 
 async def _help(run: _Run) -> None:
-    await run.tell(commands.help_text())
+    offered = run.desk.apps.commands.values()
+    lines = [f"`/{one.command} {one.parameters}` – {one.description}" for one in offered]
+    await run.tell("\n".join([commands.help_text(), *sorted(lines)]))
 
 
 def _unknown_user(name: str) -> str:

@@ -14,6 +14,7 @@ from hubbub.contracts.messages import InvalidRoom
 from hubbub.contracts.pictures import Pictures
 from hubbub.errors import NotAllowed, Unauthenticated
 from hubbub.ids import RoomId, UserId
+from services.messaging.apps import AppsAtHand
 from services.messaging.chores import Chores
 from services.messaging.domain.sending import Draft, Person, judge
 from services.messaging.effects import Effects
@@ -80,6 +81,7 @@ class Desk:
     pictures: Pictures | None = None
     """Who keeps pictures; None: nobody."""
     metrics: DoorMetrics = field(default_factory=DoorMetrics)
+    apps: AppsAtHand = field(default_factory=AppsAtHand)
 
     @property
     def deadline(self) -> float:

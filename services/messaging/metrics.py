@@ -11,7 +11,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from hubbub.telemetry.metrics import SLOW
 
-Stage = Literal["validate", "authorize", "persist"]
+Stage = Literal["validate", "authorize", "apps", "persist"]
+Verdict = Literal["allowed", "changed", "refused", "skipped"]
+"""What became of asking the apps; `skipped`: none answered in time, or with what cannot be sent."""
 
 
 class DoorMetrics:
@@ -21,7 +23,7 @@ class DoorMetrics:
         sending = Histogram(
             "hubbub_message_send_duration_seconds",
             "How long each stage of a send took, refused ones included: judging the message,"
-            " judging its author, and storing it.",
+            " judging its author, asking apps where one wants to be asked, and storing it.",
             ["stage"],
             buckets=SLOW,
             registry=registry,
@@ -51,6 +53,23 @@ class DoorMetrics:
             yield
         finally:
             self._searching.observe(time.perf_counter() - begun)
+
+
+class HookMetrics:
+    """What apps think of messages."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        asked = Counter(
+            "hubbub_messaging_hooks_total",
+            "Messages about which apps were asked before they were stored, by what came of it.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._asked = {outcome: asked.labels(outcome) for outcome in get_args(Verdict)}
+
+    def asked(self, outcome: Verdict) -> None:
+        """Count a message."""
+        self._asked[outcome].inc()
 
 
 class FunnelMetrics:

@@ -128,6 +128,12 @@ class Sending:
                 raise InvalidRoom("Invalid room")
             held = await facts.sending_rights(author.user_id, room_id)
             sending.check_rights(message, str(room.get("t")), held)
+        if self._desk.apps.hooked:
+            with measured("apps"):
+                known = await self._stored(message, author.user_id, room_id)
+                if known is not None:
+                    return known  # it was asked about when it was stored
+                message = await self._as_apps_let_it(author, message, room_id, carried)
         draft = sending.draft_of(
             message,
             message_id=message.id or random_id(),
@@ -145,6 +151,25 @@ class Sending:
         # It enters the funnel before anybody else has a turn of the loop.
         with measured("persist"):
             return await self._desk.funnel.send(room_id, draft)
+
+    async def _as_apps_let_it(
+        self, author: Person, message: NewMessage, room_id: str, carried: Mapping[str, Any]
+    ) -> NewMessage:
+        """The message after the apps were asked. Raises: AppPreventedSending."""
+        rules, now = await self._desk.facts.rules(), self._desk.clock.time()
+        message = message.model_copy(update={"id": message.id or random_id()})
+        judged = await self._desk.apps.judged(
+            author,
+            message,
+            room_id,
+            lambda changed: sending.check_shape(changed, rules, now, allow_empty=bool(carried)),
+            # What describes a file of ours stays as we wrote it.
+            with_attachments=not carried,
+        )
+        if judged is message or not judged.attachments or carried:
+            return judged
+        claims = file_messages.without_claims(judged.attachments)
+        return judged.model_copy(update={"attachments": claims})
 
     async def _thread(
         self, message: NewMessage, room_id: str
@@ -167,6 +192,13 @@ class Sending:
         self, message: NewMessage, user_id: str, room_id: str
     ) -> dict[str, Any] | None:
         """What a refused send stored when it was made before."""
+        stored = await self._stored(message, user_id, room_id)
+        return None if stored is None else foreign.message_view(stored, user_id)
+
+    async def _stored(
+        self, message: NewMessage, user_id: str, room_id: str
+    ) -> dict[str, Any] | None:
+        """The message as it was stored before, if this is it again."""
         if message.id is None:
             return None
         stored = await self._desk.store.messages.one(message.id)
@@ -174,7 +206,7 @@ class Sending:
             return None
         if stored.get("rid") != room_id or stored.get("_hidden"):
             return None
-        return foreign.message_view(stored, user_id)
+        return stored
 
     async def _explain(
         self, user_id: str, room_id: str, thread_id: str | None, refusal: HubbubError

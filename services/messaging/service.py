@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from hubbub.audit import Auditor
 from hubbub.clock import Clock, SystemClock
+from hubbub.contracts.apps import Apps, AppsChanged
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.base import listen
 from hubbub.contracts.events import (
@@ -29,6 +30,7 @@ from hubbub.runtime import Process
 from hubbub.settings import load
 from hubbub.telemetry.log import get_logger
 from services.messaging.administration import Administration
+from services.messaging.apps import AppsAtHand
 from services.messaging.chores import Chores, Publish
 from services.messaging.commands import Commands
 from services.messaging.departures import Departures
@@ -47,7 +49,7 @@ from services.messaging.invitations import Invitations
 from services.messaging.marks import Marks
 from services.messaging.members import Members
 from services.messaging.message_marks import MessageMarks
-from services.messaging.metrics import DoorMetrics, EffectMetrics, FunnelMetrics
+from services.messaging.metrics import DoorMetrics, EffectMetrics, FunnelMetrics, HookMetrics
 from services.messaging.migration import expand
 from services.messaging.moderation import Moderation
 from services.messaging.notices import Notices
@@ -112,6 +114,7 @@ class MessagingService(
             tasks.create_task(self._desk.effects.run(), name="effects")
             tasks.create_task(self._desk.chores.run(), name="chores")
             tasks.create_task(self.keep_statistics(), name="statistics")
+            tasks.create_task(self._desk.apps.run(), name="offers of apps")
 
     async def close(self) -> None:
         """Finish the sends under way, then their effects; bounded."""
@@ -119,6 +122,11 @@ class MessagingService(
         await self._desk.funnel.close(drain / 2)
         await self._desk.effects.flush(drain / 2)
         await self._desk.facts.close()
+
+    @listen(AppsChanged, to="all")
+    async def on_apps_changed(self, event: AppsChanged) -> None:
+        """Know what apps offer."""
+        self._desk.apps.offered(event.offers)
 
     @listen(UserChanged, to="all")
     async def on_user_changed(self, event: UserChanged) -> None:
@@ -174,6 +182,7 @@ def assemble(
     *,
     statuses: Statuses,
     pictures: Pictures | None = None,
+    apps: Apps | None = None,
     settings: MessagingSettings,
     registry: CollectorRegistry | None = None,
     clock: Clock | None = None,
@@ -226,6 +235,7 @@ def assemble(
         statuses,
         pictures,
         DoorMetrics(registry),
+        AppsAtHand(apps, clock, HookMetrics(registry)),
     )
     return MessagingService(desk)
 
@@ -241,6 +251,7 @@ async def run(process: Process) -> None:
             bus.publish,
             statuses=bus.proxy(Presence),
             pictures=bus.proxy(Pictures),
+            apps=bus.proxy(Apps),
             settings=settings,
             registry=process.registry,
         )

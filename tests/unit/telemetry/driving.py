@@ -35,7 +35,14 @@ from services.ddp_streamer.streams import STREAMS
 from services.ddp_streamer.tally import Dropped, Filtered, Recovery
 from services.gateway.metrics import GatewayMetrics
 from services.gateway.rest import endpoints
-from services.messaging.metrics import DoorMetrics, EffectMetrics, FunnelMetrics, Stage
+from services.messaging.metrics import (
+    DoorMetrics,
+    EffectMetrics,
+    FunnelMetrics,
+    HookMetrics,
+    Stage,
+    Verdict,
+)
 from services.operator import metrics as operator
 from services.presence.metrics import PresenceMetrics
 from services.push import metrics as push
@@ -182,6 +189,9 @@ def _messaging(registry: CollectorRegistry) -> None:
     for stage in get_args(Stage):
         with doors.sending(stage):
             pass
+    hooks = HookMetrics(registry)
+    for verdict in get_args(Verdict):
+        hooks.asked(verdict)
     with doors.searching():
         pass
 

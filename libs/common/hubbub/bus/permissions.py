@@ -183,9 +183,10 @@ COMPONENTS: Mapping[str, Component] = MappingProxyType(
         ),
         "messaging": Component(
             serves=(Messaging,),
-            calls=(Authorization, Pictures, Presence),
+            calls=(Apps, Authorization, Pictures, Presence),
             tells=(Audited, FilesOrphaned),
             hears=(
+                AppsChanged,
                 MembershipChanged,
                 PermissionsChanged,
                 RolesChanged,
