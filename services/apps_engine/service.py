@@ -46,6 +46,7 @@ from services.apps_engine.bridge import Bridge, Surroundings
 from services.apps_engine.confinement.plan import Plan
 from services.apps_engine.deliveries import Deliveries
 from services.apps_engine.domain.addresses import networks_of
+from services.apps_engine.domain.boundaries import Boundary
 from services.apps_engine.egress import Egress
 from services.apps_engine.hooks import Hooks
 from services.apps_engine.keeper import Keeper, Supervise
@@ -96,6 +97,7 @@ class AppsService(IntegrationDoors, Apps):
         self._authorization = authorization
         self._publish = publish
         self._clock = clock or SystemClock()
+        self._bounding = Bounding(required=frozenset(map(Boundary, settings.require)))
         self._store = AppsStore(database)
         self._auditor = Auditor(publish, self._clock)
         self._packages = Packages(self._store.packages, self._now, keep=settings.package_keep)
@@ -295,7 +297,7 @@ class AppsService(IntegrationDoors, Apps):
             start,
             bridge,
             listener,
-            bounding=Bounding(),
+            bounding=self._bounding,
             patience=Patience(),
             clock=self._clock,
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from hubbub.settings import Settings
+
+BoundaryName = Literal["network", "files", "processes", "memory", "disk", "privileges", "orphans"]
 
 
 class AppsSettings(Settings):
@@ -23,6 +26,11 @@ class AppsSettings(Settings):
     first_user: int = Field(default=64_100, ge=1, le=2_000_000_000)
     """The first of the numeric users that apps run as, one each; only an engine that runs as root
     has users to give."""
+    require: Annotated[tuple[BoundaryName, ...], NoDecode] = ()
+    """Boundaries without which no app is started, with commas, as `network,files`: no network of
+    its own, no files but its own, no other processes, memory and disk within limits that the
+    kernel keeps, no privileges, no life without the engine. Each start logs which of them this
+    machine gives; none is required by default."""
     store_keys: int = Field(default=10_000, ge=1)
     """Values that one app may keep, of at most 64 KiB each."""
     jobs: int = Field(default=1000, ge=1, le=1000)
@@ -38,6 +46,13 @@ class AppsSettings(Settings):
     by default."""
     log_keep: float = Field(default=7 * 86400.0, gt=0)
     """Seconds for which the lines that apps write down are kept."""
+
+    @field_validator("require", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip().lower() for part in value.split(",") if part.strip()]
+        return value
 
     @field_validator("allowed_networks")
     @classmethod

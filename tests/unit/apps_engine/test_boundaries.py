@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import pytest
 
+from hubbub.settings import WrongSettings, load
 from services.apps_engine.confinement.report import Confinement, Means, State
 from services.apps_engine.domain.boundaries import Boundary, active, missing
+from services.apps_engine.settings import AppsSettings, BoundaryName
 
 
 def _with(*means: Means) -> Confinement:
@@ -78,3 +81,17 @@ def test_a_report_travels() -> None:
 def test_what_is_no_report_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="no report"):
         Confinement.from_json(value)
+
+
+def test_boundaries_are_required_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(AppsSettings).require == ()
+    monkeypatch.setenv("HUBBUB_APPS_REQUIRE", "network, FILES")
+    assert load(AppsSettings).require == ("network", "files")
+    assert set(get_args(BoundaryName)) == {boundary.value for boundary in Boundary}
+
+
+def test_a_boundary_that_nobody_knows_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBBUB_APPS_REQUIRE", "network,magic")
+
+    with pytest.raises(WrongSettings, match="HUBBUB_APPS_REQUIRE"):
+        load(AppsSettings)
