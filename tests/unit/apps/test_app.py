@@ -179,6 +179,21 @@ def test_a_job_is_planned_for_one_moment(app: App, when: dict[str, Any]) -> None
         doing(app, lambda: app.schedule("tea", **when))
 
 
+def test_ids_of_jobs_never_come_again(app: App) -> None:
+    app.job("tea")(lambda job: None)
+    ids = []
+
+    @app.command("tea")
+    async def plan(command: Command) -> None:
+        ids.append(await app.schedule("tea", after=timedelta(minutes=1)))
+
+    client = app.test_client()
+    for _ in range(3):
+        client.command("/tea")
+        client.advance(minutes=1)
+    assert len(set(ids)) == 3
+
+
 def test_only_jobs_that_somebody_does_are_planned(app: App) -> None:
     with pytest.raises(ValueError, match="nothing does the job 'tea'"):
         doing(app, lambda: app.schedule("tea", after=timedelta(1)))

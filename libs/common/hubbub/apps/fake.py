@@ -69,6 +69,8 @@ class FakeHubbub:
     fetched: list[Request] = field(default_factory=list)
     web: dict[str, Response] = field(default_factory=dict)
     """What there is to `fetch`, by address."""
+    _planned: int = 0
+    """Jobs ever: their ids never come again."""
 
     def __post_init__(self) -> None:
         name = self.manifest.id if self.manifest else "app"
@@ -251,7 +253,8 @@ class FakeHubbub:
         id: str | None = None,  # noqa: A002 - the wire's name
     ) -> str:
         due = moment(at) if cron is None else next_of(cron, self.moment)
-        return self._plan(Planned(id or f"job-{len(self.jobs) + 1}", name, due, cron, data))
+        self._planned += 1
+        return self._plan(Planned(id or f"job-{self._planned}", name, due, cron, data))
 
     def _unschedule(self, id: str) -> None:  # noqa: A002 - the wire's name
         self.jobs.pop(id, None)

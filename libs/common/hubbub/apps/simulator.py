@@ -168,7 +168,16 @@ class Simulator:
         client = TestClient(app, self._settings)
         if before is not None:
             new, old = client.hubbub, before.hubbub
-            for name in ("moment", "users", "rooms", "messages", "notices", "log", "stored"):
+            for name in (
+                "moment",
+                "users",
+                "rooms",
+                "messages",
+                "notices",
+                "log",
+                "stored",
+                "_planned",
+            ):
                 setattr(new, name, getattr(old, name))
             once = {job.id: job for job in old.jobs.values() if job.cron is None}
             new.jobs |= {id_: job for id_, job in once.items() if job.name in app.handlers.jobs}

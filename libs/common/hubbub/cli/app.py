@@ -20,7 +20,7 @@ from hubbub.apps import packing, skeleton
 from hubbub.apps.checking import Checked, check
 from hubbub.apps.engine import Refused
 from hubbub.apps.manifest import Manifest, WrongManifest, WrongSettings, read
-from hubbub.apps.simulator import HELP, Ended, Simulator, setting_value
+from hubbub.apps.simulator import Ended, Simulator, setting_value
 from hubbub.cli import output
 from hubbub.cli.failure import Failure, WrongUse
 
@@ -120,9 +120,7 @@ def _run(chosen: argparse.Namespace) -> int:
     except Exception as error:
         # The app's own, which its author has to see.
         raise Failure(traceback.format_exc(limit=-3)) from error
-    print(f"{manifest.name} {manifest.version}")
-    if sys.stdin.isatty():
-        print(HELP)
+    print(f"{manifest.name} {manifest.version}; :help tells what can be typed")
     return _talk(simulator)
 
 
