@@ -133,6 +133,7 @@ class Outgoing:
                     pause = await self._until_next()
                 except HubbubError as error:
                     log.warning("webhooks_interrupted", err_type=type(error).__name__)
+                heed_cancellation()
                 try:
                     async with asyncio.timeout(pause):
                         await self._wake.wait()
