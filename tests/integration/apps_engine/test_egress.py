@@ -152,7 +152,7 @@ async def test_the_socket_itself_is_the_last_to_judge(other: Outside) -> None:
     async def blind(target: object) -> list[str]:
         return ["127.0.0.1"]
 
-    egress._judged = blind  # type: ignore[assignment,method-assign]
+    egress._judged = blind  # type: ignore[method-assign]
     with pytest.raises(Unanswered):
         await egress.fetch("GET", f"http://x.example:{other.port}/")
     with pytest.raises(Unanswered):
