@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from hubbub.apps.cron import WrongCron, next_of
 from hubbub.clock import Clock
 from hubbub.contracts.account import Account
 from hubbub.contracts.authorization import Authorization
@@ -34,7 +35,6 @@ from hubbub.errors import (
 )
 from hubbub.ids import RoomId, UserId, random_id
 from services.apps_engine.domain import bridge_calls as calls
-from services.apps_engine.domain.cron import Cron, WrongCron
 from services.apps_engine.egress import Egress, Refused, Unanswered
 from services.apps_engine.logbook import Logbook
 from services.apps_engine.settings import AppsSettings
@@ -366,7 +366,7 @@ class Bridge:
 def next_run(cron: str, now: datetime) -> datetime:
     """When a repeated job is due next. Raises: BadRequest."""
     try:
-        return Cron.parse(cron).after(now)
+        return next_of(cron, now)
     except WrongCron as error:
         raise BadRequest(str(error), code="error-invalid-cron") from None
 

@@ -6,13 +6,14 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+from hubbub.apps.cron import WrongCron, next_of
 from hubbub.apps.manifest import Manifest
 from hubbub.contracts.apps import AppCommand, AppDisabled, AppFailed
 from hubbub.errors import HubbubError, Timeout, Unavailable
 from services.apps_engine.bridge import Bridge, Who
-from services.apps_engine.domain.cron import Cron, WrongCron
 from services.apps_engine.domain.frames import NEEDS
 from services.apps_engine.metrics import AppsMetrics, Asked, Outcome
 
@@ -96,7 +97,7 @@ def _jobs(said: Any) -> dict[str, str]:
         if cron is None:
             continue  # it is planned when the app wants it
         try:
-            Cron.parse(str(cron))
+            next_of(str(cron), datetime.now(UTC))
         except WrongCron as error:
             raise ValueError(f"jobs: {name}: {error}") from None
         jobs[name] = str(cron)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from hubbub.apps.cron import next_of
 from hubbub.apps.manifest import Manifest, Setting
 from hubbub.contracts.apps import App, AppSetting, AppStatus
 from hubbub.ids import UserId
-from services.apps_engine.domain.cron import Cron
 
 
 def document(
@@ -69,7 +69,7 @@ def settings_after(
 
 def job(name: str, cron: str, now: datetime) -> dict[str, Any]:
     """A repeated job that an app always has, as it is stored."""
-    return {"name": name, "cron": cron, "data": "null", "due": Cron.parse(cron).after(now)}
+    return {"name": name, "cron": cron, "data": "null", "due": next_of(cron, now)}
 
 
 def shown(stored: Mapping[str, Any]) -> App:

@@ -324,6 +324,9 @@ def test_two_handlers_for_one_thing_are_refused(app: App) -> None:
             register(print)
     with pytest.raises(ValueError, match="there is no event"):
         app.on("message")
+    for name in ("", "a b", "a" * 65):
+        with pytest.raises(ValueError, match="no name for a job"):
+            app.job(name)
 
 
 def test_outside_its_process_an_app_does_nothing(app: App) -> None:

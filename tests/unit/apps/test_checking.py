@@ -35,8 +35,11 @@ def test_a_good_one(tmp_path: Path) -> None:
         (CODE + "\nasync def f():\n    await app.fetch('x')\n", "permission 'network'"),
         (CODE + "\n@app.before_message\ndef f(m): ...\n", "permission 'message.hook'"),
         (CODE + "\n@app.on('user_created')\ndef f(e): ...\n", "permission 'user.read'"),
-        (CODE.replace("0 9 *", "0 25 *"), "'0 25 * * mon-fri' is no time that comes"),
-        (CODE + "\nasync def f():\n    await app.schedule('x', cron='x')\n", "'x' is no time"),
+        (CODE.replace("0 9 *", "0 25 *"), "no time that comes: '0 25 * * mon-fri'"),
+        (
+            CODE + "\nasync def f():\n    await app.schedule('x', cron='x')\n",
+            "no time that comes: 'x'",
+        ),
         (CODE.replace('"count"', '"other"'), "start: the command 'other' is not in the manifest"),
         (CODE.replace('"count"', '"other"'), "the manifest's command 'count' has no handler"),
         (CODE + "\nraise ValueError('early')\n", "start: import of trial_app: ValueError: early"),

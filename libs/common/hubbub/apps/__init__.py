@@ -12,14 +12,16 @@ What runs them:
 
 * `manifest`     `app.toml`
 * `permissions`  what there is to be allowed
+* `cron`         when something regular comes next
 * `wire`         frames between the engine and the process of an app
 * `line`         calls over a socket that carries such frames
 * `dispatch`     from a call to the handler
 * `host`         the program of that process
-* `packing`, `checking`, `skeleton`, `simulator`   what `hubbub app` does for authors
+* `packing`, `checking`, `seen`, `skeleton`, `simulator`, `fake`   what `hubbub app` does for
+  authors
 
 The process of an app loads the standard library and nothing else, so it is small and there at
-once: `manifest`, `testing` and `checking` are not for it.
+once: what loads `manifest` or `cron` is not for it.
 """
 
 from hubbub.apps.app import App

@@ -16,6 +16,7 @@ Standard library only: the process of an app imports this.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -37,6 +38,7 @@ _OnRequest = TypeVar("_OnRequest", bound=Callable[[Request], object])
 _BeforeMessage = TypeVar("_BeforeMessage", bound=Callable[[Message], object])
 _Handler = TypeVar("_Handler", bound=Callable[[Any], object])
 _CRON_FIELDS = 5
+_JOB = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PAGE = 100
 
 
@@ -125,14 +127,19 @@ class App:
 
         def register(handler: _OnJob) -> _OnJob:
             job = name or handler.__name__
-            self._one(self.handlers.jobs, job, "job")(handler)
+            self.job(job)(handler)
             self.handlers.crons[job] = cron
             return handler
 
         return register
 
     def job(self, name: str) -> Callable[[_OnJob], _OnJob]:
-        """Do what `schedule` has planned under a name. Needs `schedule`."""
+        """Do what `schedule` has planned under a name. Needs `schedule`.
+
+        Raises: ValueError: the name is not 1 to 64 letters, digits, dots, dashes and underscores.
+        """
+        if not _JOB.fullmatch(name):
+            raise ValueError(f"{name!r} is no name for a job")
         return self._one(self.handlers.jobs, name, "job")
 
     def endpoint(self, name: str) -> Callable[[_OnRequest], _OnRequest]:

@@ -12,6 +12,9 @@ from typing import Any, Final, Literal
 from hubbub.apps.documents import Message, Room, User, moment
 from hubbub.apps.engine import Engine
 
+_LONGEST_REASON: Final = 500
+"""Characters that the author of a refused message is told."""
+
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
@@ -231,7 +234,7 @@ class Verdict:
         if self.kind == "allow":
             return {"verdict": "allow"}
         if self.kind == "refuse":
-            return {"verdict": "refuse", "reason": self.reason}
+            return {"verdict": "refuse", "reason": self.reason[:_LONGEST_REASON]}
         changed = {"text": self.text, "attachments": self.attachments}
         return {
             "verdict": "change",

@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from cronsim import CronSim, CronSimError
-
 from hubbub.apps.calls import Planned, Request, Response, bytes_of
+from hubbub.apps.cron import WrongCron, next_of
 from hubbub.apps.documents import Message, date, moment
 from hubbub.apps.engine import Refused
 from hubbub.apps.manifest import Manifest
@@ -119,7 +118,7 @@ class FakeHubbub:
 
     def plan(self, job: str, cron: str) -> None:
         """A job that comes regularly by itself."""
-        self._plan(Planned(job, job, next_of(cron, self.moment), cron, None))
+        self._plan(Planned(job, job, _next(cron, self.moment), cron, None))
 
     def next_job(self, until: datetime) -> Planned | None:
         """Take the job that is due first, not later than `until`; the clock stands there then."""
@@ -131,7 +130,7 @@ class FakeHubbub:
         del self.jobs[due.id]
         if due.cron:
             self.jobs[due.id] = Planned(
-                due.id, due.name, next_of(due.cron, self.moment), due.cron, due.data
+                due.id, due.name, _next(due.cron, self.moment), due.cron, due.data
             )
         return due
 
@@ -252,7 +251,7 @@ class FakeHubbub:
         data: Any = None,
         id: str | None = None,  # noqa: A002 - the wire's name
     ) -> str:
-        due = moment(at) if cron is None else next_of(cron, self.moment)
+        due = moment(at) if cron is None else _next(cron, self.moment)
         self._planned += 1
         return self._plan(Planned(id or f"job-{self._planned}", name, due, cron, data))
 
@@ -299,9 +298,9 @@ class FakeHubbub:
         raise Refused("error-invalid-user", f"no user {user!r}")
 
 
-def next_of(cron: str, after: datetime) -> datetime:
-    """When a job comes next, in UTC. Raises: Refused: it is no such expression, or never comes."""
+def _next(cron: str, after: datetime) -> datetime:
+    """Raises: Refused: as the engine refuses what is no time."""
     try:
-        return next(CronSim(cron, after))
-    except (CronSimError, StopIteration) as error:
-        raise Refused("error-invalid-cron", f"{cron!r} is no time that comes") from error
+        return next_of(cron, after)
+    except WrongCron as error:
+        raise Refused("error-invalid-cron", str(error)) from None

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from cronsim import CronSim, CronSimError
-
+from hubbub.apps.cron import WrongCron, next_of
 from hubbub.apps.permissions import CALLS, EVENTS
 
 _DONE: Final = {
@@ -95,9 +94,9 @@ def _need(seen: Seen, permission: str, line: int) -> None:
 
 def _timed(seen: Seen, cron: str, line: int) -> None:
     try:
-        next(CronSim(cron, _ANY_DAY))
-    except (CronSimError, StopIteration) as error:
-        seen.problems.append((line, f"{cron!r} is no time that comes: {error}"))
+        next_of(cron, _ANY_DAY)
+    except WrongCron as error:
+        seen.problems.append((line, f"no time that comes: {error}"))
 
 
 def _imported(seen: Seen, module: str, package: str, line: int) -> None:
