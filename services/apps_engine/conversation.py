@@ -128,8 +128,9 @@ class Conversation:
 
     def finish(self) -> None:
         """Nothing more will be asked; an app that was stopped ends by itself then."""
-        with contextlib.suppress(OSError):
-            self._writer.write_eof()
+        if not self._writer.is_closing():
+            with contextlib.suppress(OSError):
+                self._writer.write_eof()
 
     async def close(self, error: Callable[[], HubbubError]) -> None:
         """End everything; who waits for an answer gets `error`."""

@@ -61,8 +61,13 @@ class Output:
         self._line += part[: _LONGEST_LINE - len(self._line)]
 
     def _flush(self) -> None:
-        text = self._line.decode(errors="replace").strip()
+        text = _shown(self._line.decode(errors="replace"))
         self._line.clear()
         if text:
             self.last = text
             self._on_line(text)
+
+
+def _shown(text: str) -> str:
+    """A line without what would move a terminal's cursor or change its colours."""
+    return "".join(one if one.isprintable() else " " for one in text).strip()

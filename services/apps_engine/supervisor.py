@@ -123,9 +123,12 @@ class Supervisor:
 
     async def _live(self) -> Ending:
         """One process, from its start to its end."""
-        process = await AppProcess.spawn(
-            self._plan, self._bridge, bounding=self._bounding, clock=self._clock
-        )
+        try:
+            process = await AppProcess.spawn(
+                self._plan, self._bridge, bounding=self._bounding, clock=self._clock
+            )
+        except OSError as error:  # too many processes, or no memory for one
+            return Ending(Cause.NOT_STARTED, f"could not be started: {error.strerror}")
         self._process = process
         try:
             if self._stopping.is_set():  # while it was being started

@@ -55,6 +55,7 @@ _SYSTEM = (
 def main(argument: str) -> None:
     """Be confined as the plan in `argument` says, and become the app."""
     plan = Plan.from_argument(argument)
+    # Before the fork, so that what it takes of memory is taken once.
     host = importlib.import_module(plan.host)
     report = Confinement(without=frozenset(plan.without))
     _own_descriptors(plan)

@@ -199,7 +199,8 @@ async def test_stopping_ends_a_pause(plan: Plan) -> None:
 
 
 _ENGINE = """
-import asyncio, sys
+import sys
+import uvloop  # as the services run
 from hubbub.clock import SystemClock
 from services.apps_engine.confinement.plan import Plan
 from services.apps_engine.processes import AppProcess, Bounding
@@ -216,7 +217,7 @@ async def main():
     print(app.pid, flush=True)
     await app.call("command", {"do": "sleep"}, 600)
 
-asyncio.run(main())
+uvloop.run(main())
 """
 
 
