@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.gateway.rest.families import (
     accounts,
+    apps,
     avatars,
     channels,
     chat,
@@ -49,7 +50,7 @@ def table() -> Table:
 
 def everything() -> Table:
     """The API, and beside it the files and pictures that browsers load by themselves."""
-    return Table([*_families(), avatars.pages, downloads.pages, emoji_changes.pages])
+    return Table([*_families(), apps.pages, avatars.pages, downloads.pages, emoji_changes.pages])
 
 
 def _families() -> list[Routes]:
@@ -82,6 +83,7 @@ def _families() -> list[Routes]:
         emoji,
         emoji_changes,
         commands,
+        apps,
         push,
         integrations,
         hooks,

@@ -167,6 +167,9 @@ class Table:
                 raise ValueError(f"two endpoints for {endpoint.method} {endpoint.path}")
             row[endpoint.method] = endpoint
 
+        # Of two that fit, the longer one is meant.
+        self._prefixes = dict(sorted(self._prefixes.items(), key=lambda row: -len(row[0])))
+
     def __iter__(self) -> Iterator[Endpoint]:
         for rows in (self._exact, self._prefixes):
             for row in rows.values():

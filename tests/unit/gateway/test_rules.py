@@ -128,6 +128,7 @@ def test_the_list_of_endpoints_is_complete() -> None:
         "/api/info",
         "/api/apps/actionButtons",
         "/api/apps/*",
+        "/api/apps/installed",
         *("/hooks/*", "/hooks/add/*", "/hooks/info/*", "/hooks/remove/*", "/hooks/sample/*"),
         *(
             f"/api/v1/{name}"

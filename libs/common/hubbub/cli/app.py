@@ -4,6 +4,7 @@
     hubbub app run hello          talk with it, without a server; it is loaded again when it changes
     hubbub app check hello        whether it can be installed
     hubbub app pack hello         make hello-0.1.0.zip
+    hubbub app install hello      into a running Hubbub; enable, disable, remove, logs
 
 `run` and `check` run the app's code here, with your rights and without the confinement in which
 a server runs it.
@@ -21,7 +22,7 @@ from hubbub.apps.checking import Checked, check
 from hubbub.apps.engine import Refused
 from hubbub.apps.manifest import Manifest, WrongManifest, WrongSettings, read
 from hubbub.apps.simulator import Ended, Simulator, setting_value
-from hubbub.cli import output
+from hubbub.cli import apps, output
 from hubbub.cli.failure import Failure, WrongUse
 
 
@@ -45,9 +46,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     for action in (looking, packing_, running):
         action.add_argument("folder", type=Path, metavar="FOLDER")
+    apps.add_actions(actions)
 
 
 def main(chosen: argparse.Namespace) -> int:
+    if apps.does(chosen.action):
+        return apps.act(chosen)
     actions = {"new": _new, "check": _check, "pack": _pack, "run": _run}
     return actions[chosen.action](chosen)
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "settings": ("settings", "list every setting with its default and meaning"),
     "metrics": ("metrics", "list every metric with its labels and meaning"),
     "explain": ("explain", "tell why a user did not get a message"),
+    "apps": ("apps", "list the apps of a running Hubbub"),
     "app": ("app", "write apps: make, try, check and pack them"),
     "doctor": ("doctor", "check what Hubbub needs on this machine"),
     "migrate": ("migrate", "make the database ready for this version"),

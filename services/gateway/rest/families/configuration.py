@@ -7,7 +7,6 @@ from typing import Any, Final
 from pydantic import Field
 
 from hubbub.contracts.documents import Document
-from services.gateway.rest.answers import Answer
 from services.gateway.rest.asked import Asked, CommaWords, Listed, Word
 from services.gateway.rest.call import Call
 from services.gateway.rest.paging import (
@@ -83,18 +82,6 @@ async def spotlight(call: Call, asked: Spotlight) -> dict[str, Any]:
         rooms=not wanted.startswith("@"),
     )
     return {"users": found.get("users", []), "rooms": found.get("rooms", [])}
-
-
-@routes.get("apps/actionButtons", access="optional", unversioned=True)
-async def action_buttons(call: Call) -> Answer:
-    """Buttons of apps: none. A bare list, which clients wait for before they sign in."""
-    return Answer([])
-
-
-@routes.get("apps/*", access="optional", unversioned=True)
-async def apps(call: Call) -> Answer:
-    """Whatever is asked about apps: there are none."""
-    return Answer([])
 
 
 def _no_items(key: str) -> dict[str, Any]:
