@@ -272,18 +272,17 @@ class Keeper:
 
     async def _start(self, document: Document) -> None:
         app_id = document["_id"]
-        manifest = records.manifest_of(document)
         try:
+            manifest = records.manifest_of(document)
             settings = manifest.effective(document["settings"])
-        except WrongSettings:
-            missing = _missing(manifest, document["settings"])
+            folder, scratch = await self._unpack(document)
+        except WrongSettings as error:
+            missing = f"These settings need a value: {', '.join(sorted(error.problems))}"
             await self._note(app_id, AppStatus.INVALID_SETTINGS, missing)
             return
-        try:
-            folder, scratch = await self._unpack(document)
         except (InvalidPackage, OSError) as error:
             log.warning("app_not_unpacked", app=app_id, err_type=type(error).__name__)
-            await self._note(app_id, AppStatus.ERROR, f"cannot be unpacked: {error}")
+            await self._note(app_id, AppStatus.ERROR, f"It cannot be unpacked: {error}")
             return
         user = self._settings.first_user + int(document["number"]) if _is_root() else None
         if user is not None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from hubbub.apps.cron import next_of
 from hubbub.apps.manifest import Manifest, Setting
-from hubbub.contracts.apps import App, AppSetting, AppStatus
+from hubbub.contracts.apps import App, AppSetting, AppStatus, InvalidPackage
 from hubbub.ids import UserId
 
 
@@ -33,7 +35,7 @@ def document(
         "_id": manifest.id,
         "name": manifest.name,
         "version": manifest.version,
-        "manifest": manifest.model_dump(mode="json"),
+        "manifest": manifest.model_dump(mode="json", exclude_defaults=True),
         "package": package,
         "digest": digest,
         "settings": dict(settings),
@@ -47,8 +49,11 @@ def document(
 
 
 def manifest_of(stored: Mapping[str, Any]) -> Manifest:
-    """The manifest of a stored app."""
-    return Manifest.model_validate(stored["manifest"])
+    """The manifest of a stored app. Raises: InvalidPackage: of a version with other rules."""
+    try:
+        return Manifest.model_validate(stored["manifest"])
+    except ValidationError:
+        raise InvalidPackage("its manifest is not understood; install it again") from None
 
 
 def settings_after(
@@ -74,21 +79,30 @@ def job(name: str, cron: str, now: datetime) -> dict[str, Any]:
 
 def shown(stored: Mapping[str, Any]) -> App:
     """An app as administrators see it: no secret among its settings."""
-    manifest, values = manifest_of(stored), stored.get("settings") or {}
-    return App(
-        id=manifest.id,
-        name=manifest.name,
-        version=manifest.version,
-        description=manifest.description,
+    app = App(
+        id=stored["_id"],
+        name=stored["name"],
+        version=stored["version"],
         status=AppStatus(stored["status"]),
         reason=stored.get("reason") or "",
-        permissions=manifest.permissions,
-        hosts=manifest.hosts,
+        permissions=[],
         bot_id=UserId(stored["bot"]["_id"]),
         bot_username=stored["bot"]["username"],
-        settings=[_setting(name, one, values) for name, one in manifest.settings.items()],
         installed_at=stored["installedAt"],
         updated_at=stored["_updatedAt"],
+    )
+    try:
+        manifest = manifest_of(stored)
+    except InvalidPackage as error:
+        return app.model_copy(update={"reason": error.reason})
+    values = stored.get("settings") or {}
+    return app.model_copy(
+        update={
+            "description": manifest.description,
+            "permissions": manifest.permissions,
+            "hosts": manifest.hosts,
+            "settings": [_setting(name, one, values) for name, one in manifest.settings.items()],
+        }
     )
 
 
