@@ -19,6 +19,7 @@ from services.apps_engine.confinement.system_calls import (
     IDENTITY,
     JUDGED,
     KERNEL,
+    MARKS,
     MEMORY,
     NAMESPACES,
     NETWORK,
@@ -104,7 +105,8 @@ def install(report: Confinement) -> None:
     if not kernel.IS_LINUX or kernel.MACHINE not in _ARCHITECTURES:
         report.note(Means.SECCOMP, State.ABSENT, f"no filter for {kernel.MACHINE}")
         return
-    lines = program(kernel.MACHINE, os.getpid())
+    # In a tree of files of its own, an app may change modes and owners of what is its own.
+    lines = program(kernel.MACHINE, os.getpid(), marks=report.has(Means.VIEW))
     instructions = (_Instruction * len(lines))(*(_Instruction(*line) for line in lines))
     whole = _Program(len(lines), instructions)
     try:
@@ -116,8 +118,12 @@ def install(report: Confinement) -> None:
         report.note(Means.SECCOMP, State.ACTIVE, f"{len(lines)} instructions")
 
 
-def program(machine: str, own_pid: int) -> list[tuple[int, int, int, int]]:
-    """The filter for the process `own_pid`, which may signal itself and nobody else."""
+def program(machine: str, own_pid: int, *, marks: bool) -> list[tuple[int, int, int, int]]:
+    """The filter for the process `own_pid`, which may signal itself and nobody else.
+
+    Args:
+        marks: whether it may change modes, owners, times and attributes of files.
+    """
     column = _COLUMN[machine]
     write = _Writer()
     write.load(_ARCHITECTURE)
@@ -128,7 +134,8 @@ def program(machine: str, own_pid: int) -> list[tuple[int, int, int, int]]:
     write.answer(_KILL_PROCESS)
     write.lines.append((_JUMP_IF_GREATER, 0, 1, _NEWEST))
     write.answer(_ERROR | errno.ENOSYS)
-    for table in (NETWORK, PROCESSES, IDENTITY, NAMESPACES, KERNEL, MEMORY):
+    tables = (NETWORK, PROCESSES, IDENTITY, NAMESPACES, KERNEL, MEMORY)
+    for table in tables if marks else (*tables, MARKS):
         for numbers in table.values():
             number = numbers[column]
             if number is not None:

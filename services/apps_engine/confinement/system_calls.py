@@ -125,6 +125,8 @@ KERNEL: Table = {
     "ustat": (136, None),
     "sysfs": (139, None),
     "_sysctl": (156, None),
+    "sync": (162, 81),
+    "syncfs": (306, 267),
     "vmsplice": (278, 75),
 }
 # Memory and queues that the limits do not count, or that outlive the process.
@@ -146,6 +148,27 @@ MEMORY: Table = {
     "mq_unlink": (241, 181),
     "mbind": (237, 235),
     "set_mempolicy": (238, 237),
+}
+# What Landlock lets pass: marks on files, also on those that may not be opened.
+MARKS: Table = {
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "fchown": (93, 55),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
 }
 # Refused by their arguments; `seccomp` says which.
 JUDGED: Table = {

@@ -19,7 +19,8 @@ from services.apps_engine.confinement.report import Confinement, Means, State
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _SAFE = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-_READ_ONLY = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
+_NO_MARKS = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID
+_READ_ONLY = _NO_MARKS | kernel.MOUNT_ATTR_NODEV
 
 
 def build(plan: Plan, readable: Iterable[str], report: Confinement) -> None:
@@ -56,7 +57,9 @@ def _furnish(root: str, plan: Plan, readable: Iterable[str]) -> None:
         _bind(path, root + path)
     for device in DEVICES:
         if Path(device).exists():
+            # Devices are written in spite of it; their modes and owners are not.
             _bind_file(device, root + device)
+            kernel.set_mount_attributes(root + device, _NO_MARKS, recursive=False)
     Path(scratch).mkdir(parents=True, exist_ok=True)
     kernel.mount(
         "scratch",

@@ -21,14 +21,12 @@ class Boundary(StrEnum):
 
 
 _ALTERNATIVES: dict[Boundary, tuple[tuple[Means, ...], ...]] = {
-    # In an own network namespace, abstract sockets are one's own too; a socket that has a file
-    # is out of sight. Without the namespace it takes the filter, which leaves no socket to open.
-    Boundary.NETWORK: (
-        (Means.NETWORK, Means.VIEW),
-        (Means.NETWORK, Means.LANDLOCK),
-        (Means.SECCOMP,),
-    ),
-    Boundary.FILES: ((Means.LANDLOCK,), (Means.VIEW,)),
+    # In an own network namespace, abstract sockets are one's own too. A socket that is a file is
+    # reached through any namespace, and Landlock lets it pass: it has to be out of sight, or no
+    # socket may be opened at all.
+    Boundary.NETWORK: ((Means.NETWORK, Means.VIEW), (Means.SECCOMP,)),
+    # Landlock lets modes, owners and attributes be changed; the filter does not.
+    Boundary.FILES: ((Means.VIEW,), (Means.LANDLOCK, Means.SECCOMP)),
     Boundary.PROCESSES: ((Means.SECCOMP,), (Means.PROCESSES, Means.THREADS)),
     # A second process would have a second limit, and System V memory has none.
     Boundary.MEMORY: ((Means.LIMITS, Means.SECCOMP),),

@@ -216,6 +216,18 @@ class Hostile:
     def write(self, path: str) -> None:
         Path(path).write_text("owned")
 
+    def mark(self, path: str, how: str) -> None:
+        """Change what a file is to others, without opening it."""
+        match how:
+            case "mode":
+                os.chmod(path, 0o777)  # noqa: PTH101 - also of what is no file
+            case "owner":
+                os.chown(path, os.getuid(), os.getgid())
+            case "time":
+                os.utime(path, (0, 0))
+            case _:
+                os.setxattr(path, "user.owned", b"1")
+
     def listing(self, path: str) -> list[str]:
         return [entry.name for entry in Path(path).iterdir()]
 

@@ -440,6 +440,22 @@ async def test_only_the_scratch_folder_is_written(
     assert _text(f"{app.plan.folder}/own.txt") == "its own"
 
 
+@pytest.mark.parametrize("how", ["mode", "owner", "time", "attribute"])
+@pytest.mark.parametrize("without", _WITHOUT)
+async def test_files_of_others_are_not_marked(
+    launch: Launch, tmp_path: Path, how: str, without: tuple[Means, ...]
+) -> None:
+    (tmp_path / "key.nk").write_text(_SECRET)
+    before = (tmp_path / "key.nk").stat()
+    app = await launch(without=without)
+    _needs(app, Boundary.FILES)
+
+    for path in (str(tmp_path / "key.nk"), f"{app.plan.folder}/own.txt", "/dev/null", os.__file__):
+        reason = await _failure(app, "mark", path=path, how=how)
+        assert any(word in reason for word in ("PermissionError", "FileNotFoundError", "Read-only"))
+    assert os.stat(tmp_path / "key.nk") == before  # noqa: PTH116
+
+
 @pytest.mark.parametrize("kind", ["symbolic", "hard"])
 @pytest.mark.parametrize("without", _WITHOUT)
 async def test_links_lead_nowhere(
@@ -520,7 +536,7 @@ async def test_nobody_becomes_more_than_they_are(launch: Launch, neighbour: App)
 @pytest.mark.parametrize(
     "name",
     "unshare mount bpf keyctl add_key kexec_load perf_event_open userfaultfd io_uring_setup "
-    "process_vm_readv pidfd_open setns init_module reboot memfd_create shmget".split(),
+    "process_vm_readv pidfd_open setns init_module reboot memfd_create shmget sync".split(),
 )
 async def test_the_doors_of_the_kernel_are_shut(launch: Launch, name: str) -> None:
     app = await launch()

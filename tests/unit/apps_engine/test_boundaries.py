@@ -51,6 +51,14 @@ def test_some_means_are_no_boundary_by_themselves(means: Means) -> None:
 
 def test_a_network_namespace_alone_leaves_the_sockets_that_are_files() -> None:
     assert Boundary.NETWORK not in active(_with(Means.NETWORK))
+    assert Boundary.NETWORK not in active(_with(Means.NETWORK, Means.LANDLOCK))
+    assert Boundary.NETWORK in active(_with(Means.NETWORK, Means.VIEW))
+
+
+def test_landlock_alone_leaves_the_modes_of_files() -> None:
+    assert Boundary.FILES not in active(_with(Means.LANDLOCK))
+    assert Boundary.FILES in active(_with(Means.LANDLOCK, Means.SECCOMP))
+    assert Boundary.FILES in active(_with(Means.VIEW))
 
 
 def test_more_means_never_take_a_boundary_away() -> None:

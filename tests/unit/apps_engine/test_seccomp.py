@@ -11,6 +11,7 @@ from services.apps_engine.confinement.system_calls import (
     IDENTITY,
     JUDGED,
     KERNEL,
+    MARKS,
     MEMORY,
     NAMESPACES,
     NETWORK,
@@ -26,13 +27,19 @@ _REFUSED = _ERROR | errno.EPERM
 _UNKNOWN = _ERROR | errno.ENOSYS
 
 
-def _run(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
+def _run(
+    machine: str,
+    number: int,
+    *arguments: int,
+    architecture: int | None = None,
+    marks: bool = True,
+) -> int:
     """What the filter for `machine` answers."""
     words = {0: number, 4: _ARCHITECTURES[machine] if architecture is None else architecture}
     for index in range(6):
         value = arguments[index] if index < len(arguments) else 0
         words[16 + 8 * index] = value & 0xFFFFFFFF
-    lines = seccomp.program(machine, _OWN_PID)
+    lines = seccomp.program(machine, _OWN_PID, marks=marks)
     position = loaded = 0
     while True:
         code, if_true, if_false, value = lines[position]
@@ -74,7 +81,7 @@ def test_what_no_app_needs_is_refused(
 def test_no_call_stands_in_two_tables(machine: str) -> None:
     numbers = [
         pair[_COLUMN[machine]]
-        for table in (NETWORK, PROCESSES, IDENTITY, NAMESPACES, KERNEL, MEMORY, JUDGED)
+        for table in (NETWORK, PROCESSES, IDENTITY, NAMESPACES, KERNEL, MEMORY, MARKS, JUDGED)
         for pair in table.values()
         if pair[_COLUMN[machine]] is not None
     ]
@@ -92,6 +99,16 @@ def test_no_call_stands_in_two_tables(machine: str) -> None:
 )
 def test_what_every_app_needs_is_allowed(machine: str, numbers: list[int]) -> None:
     assert {_run(machine, number) for number in numbers} == {_ALLOW}
+
+
+@pytest.mark.parametrize("machine", [_X86, _ARM])
+def test_marks_on_files_are_refused_without_a_tree_of_its_own(machine: str) -> None:
+    numbers = [pair[_COLUMN[machine]] for pair in MARKS.values()]
+
+    for number in numbers:
+        if number is not None:
+            assert _run(machine, number, marks=True) == _ALLOW
+            assert _run(machine, number, marks=False) == _REFUSED
 
 
 @pytest.mark.parametrize("machine", [_X86, _ARM])
@@ -150,7 +167,7 @@ def test_another_table_of_calls_ends_the_process() -> None:
 
 @pytest.mark.parametrize("machine", [_X86, _ARM])
 def test_the_program_fits_into_the_kernel(machine: str) -> None:
-    lines = seccomp.program(machine, _OWN_PID)
+    lines = seccomp.program(machine, _OWN_PID, marks=False)
 
     assert len(lines) <= 4096
     assert all(
