@@ -79,6 +79,8 @@ def concerns(integration: Mapping[str, Any], happened: Happened) -> Match | None
     """
     if integration.get("enabled") is not True or integration.get("event") != happened.event:
         return None
+    if happened.message is None and (happened.room or {}).get("t") == "d":
+        return None  # two people who talk are no room that was made or joined
     uses = EVENTS[happened.event]
     if uses.channel and not selectors(happened).intersection(_listened(integration)):
         return None
@@ -93,6 +95,18 @@ def concerns(integration: Mapping[str, Any], happened: Happened) -> Match | None
         if word in text if anywhere else text.startswith(word):
             return Match(word)
     return None
+
+
+def wanted(integrations: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """What has to be heard of for the enabled ones among `integrations`."""
+    enabled = [one for one in integrations if one.get("enabled") is True]
+    events = {one.get("event") for one in enabled}
+    names = {name for name, event in HEARD.items() if event in events}
+    if not any(one.get("runOnEdits") is True for one in enabled):
+        names.discard("message_updated")
+    if "file_uploaded" in names:
+        names.add("message_sent")  # a file comes with the message that shows it
+    return frozenset(names)
 
 
 def is_own_doing(happened: Happened, outgoing_ids: Collection[str]) -> bool:

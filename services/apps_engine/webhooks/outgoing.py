@@ -87,8 +87,7 @@ class Outgoing:
 
     async def wanted(self) -> frozenset[str]:
         """The events, by `on_event`'s names, that an enabled integration wants to hear."""
-        events = {one.get("event") for one in await self._integrations() if one.get("enabled")}
-        return frozenset(name for name, event in outgoing.HEARD.items() if event in events)
+        return outgoing.wanted(await self._integrations())
 
     async def on_event(
         self, name: str, payload: Mapping[str, Any], *, mark: str | None = None
@@ -103,7 +102,7 @@ class Outgoing:
             payload: the document of the message or of the user; of the others
                 `{"room": document, or its id, "user": {"_id", "username"}, …}`.
             mark: tells this event from all others and is the same when it comes again; None: its
-                content does.
+                content does. Messages are told apart by their ids and edits.
 
         Raises: Unavailable: not all of it is written down; it should come again.
         """
@@ -146,7 +145,9 @@ class Outgoing:
         self, name: str, payload: Mapping[str, Any], mark: str | None
     ) -> list[Happened]:
         event, now = outgoing.HEARD[name], self._now()
-        mark = mark or outgoing.mark_of(name, payload)
+        if event in ("sendMessage", "fileUploaded") or not mark:
+            # A message is changed by much that is no edit, and each change is an event.
+            mark = outgoing.mark_of(name, payload)
         if event not in ("sendMessage", "fileUploaded"):
             user = payload if event == "userCreated" else payload.get("user")
             room = payload.get("room")

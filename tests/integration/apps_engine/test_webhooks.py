@@ -389,10 +389,10 @@ async def test_edits_and_reactions(site: Site) -> None:
     message = {"_id": "m", "rid": site.general["_id"], "msg": "a", "u": {"_id": ANA}}
     on_event = site.service.integrations.on_event
     await on_event("message_sent", message)
-    await on_event("message_updated", {**message, "reactions": {":x:": {}}})
+    await on_event("message_updated", {**message, "reactions": {":x:": {}}}, mark="1")
     edited = {**message, "msg": "b", "editedAt": site.world.now()}
-    await on_event("message_updated", edited)
-    await on_event("message_updated", {**edited, "reactions": {":x:": {}}})
+    await on_event("message_updated", edited, mark="2")
+    await on_event("message_updated", {**edited, "reactions": {":x:": {}}}, mark="3")
     await site.ended(hook, calls=2)
     told = sorted((one.json["text"], one.json.get("isEdited")) for one in site.other.received)
     assert told == [("a", None), ("b", True)]

@@ -17,6 +17,7 @@ from services.apps_engine.domain.outgoing import (
     is_told,
     mark_of,
     wait_before,
+    wanted,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
@@ -81,6 +82,27 @@ def test_edits_only_where_wanted() -> None:
 def test_events_without_a_room() -> None:
     made = Happened("userCreated", NOW, user=ANN)
     assert concerns(HOOK | {"event": "userCreated"}, made) == Match()
+
+
+def test_direct_rooms_are_neither_made_nor_joined() -> None:
+    for event in ("roomCreated", "roomJoined", "roomLeft"):
+        hook = HOOK | {"event": event, "channel": ["all_direct_messages", "@bo"]}
+        assert concerns(hook, Happened(event, NOW, None, DIRECT, ANN)) is None
+
+
+@pytest.mark.parametrize(
+    ("integrations", "names"),
+    [
+        ([], set()),
+        ([HOOK | {"enabled": False}], set()),
+        ([HOOK], {"message_sent"}),
+        ([HOOK, HOOK | {"runOnEdits": True}], {"message_sent", "message_updated"}),
+        ([HOOK | {"event": "fileUploaded"}], {"message_sent", "file_uploaded"}),
+        ([HOOK | {"event": "roomArchived"}, HOOK | {"event": "x"}], {"room_archived"}),
+    ],
+)
+def test_what_has_to_be_heard_of(integrations: list[dict[str, Any]], names: set[str]) -> None:
+    assert wanted(integrations) == names
 
 
 def test_answers_of_integrations_call_none() -> None:
