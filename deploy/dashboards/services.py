@@ -281,6 +281,22 @@ _APPS = Row(
             per_second("hubbub_app_restarts_total", "app", legend="{{app}}: started again"),
             unit="cps",
         ),
+        graph(
+            "Calls of outgoing webhooks",
+            per_second("hubbub_webhook_calls_total", "outcome"),
+            unit="cps",
+            stacked=True,
+        ),
+        graph(
+            "How long servers outside take, p99",
+            percentile(0.99, "hubbub_webhook_call_duration_seconds"),
+            unit="s",
+        ),
+        graph(
+            "What came to incoming webhooks",
+            per_second("hubbub_webhook_deliveries_total", "outcome"),
+            unit="cps",
+        ),
     ],
 )
 

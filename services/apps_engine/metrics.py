@@ -17,6 +17,12 @@ Outcome = Literal["ok", "error", "timeout", "gone", "dropped"]
 """How it went: answered, answered with an error or with nonsense, not in time, the process ended
 or was not there, or was not asked because it was too far behind."""
 
+CallOutcome = Literal["ok", "failed", "refused", "gone", "late"]
+"""How a try of an outgoing webhook went: answered with success, answered otherwise or not at all,
+not made because of its address, never wanted again, or not made because too many wait."""
+HookOutcome = Literal["posted", "empty", "refused", "unknown"]
+"""What became of what came to an incoming webhook."""
+
 _APPS = 10  # apps that have series of their own
 _ASKED = 40  # combinations of app, what was asked and outcome that have
 
@@ -73,3 +79,37 @@ class AppsMetrics:
 
     def _shown(self, app_id: str) -> str:
         return app_id if self._named.has(app_id) else OTHER
+
+
+class WebhookMetrics:
+    """What the engine tells about integrations."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self._calls = Counter(
+            "hubbub_webhook_calls_total",
+            "Tries to call servers outside for outgoing webhooks, by how they ended.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._durations = Histogram(
+            "hubbub_webhook_call_duration_seconds",
+            "How long servers outside took, those that gave no answer included.",
+            buckets=SLOW,
+            registry=registry,
+        )
+        self._deliveries = Counter(
+            "hubbub_webhook_deliveries_total",
+            "What came to incoming webhooks, by what became of it.",
+            ["outcome"],
+            registry=registry,
+        )
+
+    def called(self, outcome: CallOutcome, seconds: float | None = None) -> None:
+        """Count a try, which took so long if it was made."""
+        self._calls.labels(outcome).inc()
+        if seconds is not None:
+            self._durations.observe(seconds)
+
+    def delivered(self, outcome: HookOutcome) -> None:
+        """Count something that came."""
+        self._deliveries.labels(outcome).inc()

@@ -52,7 +52,7 @@ from services.apps_engine.hooks import Hooks
 from services.apps_engine.keeper import Keeper, Supervise
 from services.apps_engine.log_reader import LogReader
 from services.apps_engine.logbook import Logbook
-from services.apps_engine.metrics import AppsMetrics
+from services.apps_engine.metrics import AppsMetrics, WebhookMetrics
 from services.apps_engine.migration import expand
 from services.apps_engine.packages_brought import Packages
 from services.apps_engine.processes import Bounding
@@ -112,6 +112,7 @@ class AppsService(IntegrationDoors, Apps):
             authorization=authorization,
             messaging=messaging,
             egress=egress,
+            metrics=WebhookMetrics(registry),
             clock=self._clock,
         )
         around = Surroundings(

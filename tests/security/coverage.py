@@ -67,7 +67,13 @@ ADVISORIES: Final[dict[str, tuple[str, ...]]] = {
         _CONTENT + "test_cve_2024_46935_crafted_texts_cost_no_time",
         _CORPUS + "test_odd_input_that_is_fine",
     ),
-    "CVE-2024-39713": (_FILES + "test_cve_2024_39713_the_server_fetches_nothing_from_within",),
+    "CVE-2024-39713": (
+        _FILES + "test_cve_2024_39713_the_server_fetches_nothing_from_within",
+        "conformance.test_integrations"
+        "::test_a_message_is_told_and_the_network_inside_is_not_reached",
+        "integration.apps_engine.test_egress::test_nothing_inside_is_reached",
+        "integration.apps_engine.test_egress::test_redirects_are_judged_anew",
+    ),
     "CVE-2026-45687": (_FILES + "test_cve_2026_45687_fields_of_an_upload_are_the_servers",),
     "CVE-2026-48616": (
         _FILES + "test_cve_2026_48616_files_belong_to_their_room",
@@ -110,8 +116,6 @@ ADVISORIES: Final[dict[str, tuple[str, ...]]] = {
 """Advisories about products like this one → tests."""
 
 NO_SUCH_DOOR: Final[dict[str, str]] = {
-    "CVE-2024-39713": "there are no webhooks; the only address that a client gives to be fetched"
-    " is that of a picture, and that is what the test attacks",
     "CVE-2026-47733": "nothing here renders Markdown; links are kept in attachments, and there"
     " their schemes are checked",
     "CVE-2026-55666, CVE-2026-55759, CVE-2026-46423": "nobody signs in by another service; the"

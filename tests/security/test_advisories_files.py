@@ -25,7 +25,8 @@ async def test_cve_2024_39713_the_server_fetches_nothing_from_within(
     rest: Rest, sign_in: SignIn, ana: User
 ) -> None:
     """No address of this machine or its network is connected to: not for a picture, not for a
-    link in a message. Webhooks there are none."""
+    link in a message. Who has no right makes no webhook; what becomes of those that administrators
+    make is shown elsewhere."""
     knocks: list[str] = []
 
     async def knocked(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

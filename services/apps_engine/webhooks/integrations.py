@@ -15,11 +15,13 @@ from hubbub.contracts.integrations import (
     IntegrationActions,
     IntegrationFields,
     IntegrationKind,
+    InvalidHook,
 )
 from hubbub.contracts.messaging import Messaging
 from hubbub.ids import UserId
 from hubbub.mongo import Database
 from services.apps_engine.egress import Egress
+from services.apps_engine.metrics import HookOutcome, WebhookMetrics
 from services.apps_engine.store.calls import MongoCallStore
 from services.apps_engine.store.integrations import MongoIntegrationStore
 from services.apps_engine.webhooks.incoming import Incoming
@@ -39,9 +41,11 @@ class Integrations:
         authorization: Authorization,
         messaging: Messaging,
         egress: Egress,
+        metrics: WebhookMetrics,
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
+        self._metrics = metrics
         store, calls = MongoIntegrationStore(database), MongoCallStore(database)
         places = Places(messaging, account)
         self.incoming = Incoming(messaging, places)
@@ -52,6 +56,7 @@ class Integrations:
             authorization,
             places,
             self.incoming,
+            metrics,
             self._now,
             self._clock,
         )
@@ -72,6 +77,22 @@ class Integrations:
     ) -> None:
         """See `Outgoing.on_event`."""
         await self.outgoing.on_event(name, payload, mark=mark)
+
+    async def deliver(
+        self, integration_id: str, token: str, payload: dict[str, Any], delivery_id: str
+    ) -> list[Delivery]:
+        """See `deliver_hook` of the contract."""
+        outcome: HookOutcome = "refused"
+        try:
+            integration = await self.managing.incoming(integration_id, token)
+            done = await self.incoming.deliver(integration, payload, delivery_id)
+            outcome = "empty" if not done else "posted"
+        except InvalidHook:
+            outcome = "unknown"
+            raise
+        finally:
+            self._metrics.delivered(outcome)
+        return done
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(int(self._clock.time() * 1000) / 1000, UTC)
@@ -131,8 +152,7 @@ class IntegrationDoors(IntegrationActions):
         self, integration_id: str, token: str, payload: dict[str, Any], delivery_id: str
     ) -> list[Delivery]:
         """See the contract."""
-        integration = await self.integrations.managing.incoming(integration_id, token)
-        return await self.integrations.incoming.deliver(integration, payload, delivery_id)
+        return await self.integrations.deliver(integration_id, token, payload, delivery_id)
 
     async def check_hook(self, integration_id: str, token: str) -> None:
         """See the contract."""

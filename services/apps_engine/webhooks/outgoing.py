@@ -28,6 +28,7 @@ from services.apps_engine.domain import outgoing
 from services.apps_engine.domain.incoming import Wanted, fields_of
 from services.apps_engine.domain.outgoing import Happened, Match
 from services.apps_engine.egress import Egress, Refused, Reply, Unanswered
+from services.apps_engine.metrics import WebhookMetrics
 from services.apps_engine.store.calls import MongoCallStore
 from services.apps_engine.store.integrations import MongoIntegrationStore
 from services.apps_engine.webhooks.incoming import Incoming
@@ -62,6 +63,7 @@ class Outgoing:
         authorization: Authorization,
         places: Places,
         incoming: Incoming,
+        metrics: WebhookMetrics,
         now: Callable[[], datetime],
         clock: Clock,
     ) -> None:
@@ -71,6 +73,7 @@ class Outgoing:
         self._authorization = authorization
         self._places = places
         self._incoming = incoming
+        self._metrics = metrics
         self._now = now
         self._clock = clock
         self._known: list[dict[str, Any]] = []
@@ -248,6 +251,7 @@ class Outgoing:
         for url in integration.get("urls") or ():
             waiting = await self._calls.waiting(integration_id, MOST_WAITING)
             if waiting >= MOST_WAITING:
+                self._metrics.called("late")
                 log.warning("webhook_dropped", integration=integration_id, reason="too many wait")
                 return
             added = await self._calls.add(
@@ -333,6 +337,7 @@ class Outgoing:
             return
         await self._note(call_id, "pre-http-call")
         body = {"token": integration.get("token", ""), **call["data"]}
+        began = self._clock.monotonic()
         try:
             reply = await self._egress.fetch(
                 "POST",
@@ -342,24 +347,30 @@ class Outgoing:
                 within=CALL_WITHIN,
             )
         except Refused as error:
+            self._metrics.called("refused")
             fields = {"error": True, "httpError": str(error)}
             await self._note(call_id, "http-call-refused", fields, ends=True)
             log.info("webhook_refused", integration=integration_id, reason=str(error))
             return
         except Unanswered as error:
+            self._metrics.called("failed", self._clock.monotonic() - began)
             await self._failed(call, integration, str(error), None)
             return
+        took = self._clock.monotonic() - began
         shown = reply.body[: _SHOWN * 4].decode("utf-8", "replace")[:_SHOWN].replace("\x00", "")
         fields = {"httpStatus": reply.status, "httpResult": shown, "httpError": None}
         await self._note(call_id, "after-http-call", fields)
         if reply.status == outgoing.GONE:
+            self._metrics.called("gone", took)
             await self._store.disable(integration_id, url, self._now())
             self.forget()
             await self._note(call_id, "after-process-http-status-410", {"error": True}, ends=True)
             log.info("webhook_gone", integration=integration_id)
         elif reply.status in outgoing.SUCCESSES:
+            self._metrics.called("ok", took)
             await self._succeeded(call, integration, reply)
         else:
+            self._metrics.called("failed", took)
             await self._failed(call, integration, f"status {reply.status}", reply.status)
 
     async def _failed(

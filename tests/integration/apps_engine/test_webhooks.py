@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from prometheus_client import CollectorRegistry
 
 from hubbub.bus import LocalBus
 from hubbub.contracts.account import Account
@@ -33,6 +34,7 @@ from hubbub.mongo import Database
 from hubbub.tasks import owned
 from services.apps_engine.domain.addresses import Network, networks_of
 from services.apps_engine.egress import Egress
+from services.apps_engine.metrics import WebhookMetrics
 from services.apps_engine.migration import expand
 from services.apps_engine.webhooks.integrations import IntegrationDoors, Integrations
 from tests.integration.apps_engine.outside import Outside, outside, saying, status
@@ -75,6 +77,7 @@ class Site:
         self.general = world.add_room("c", "general", "root", "ana")
         self.ops = world.add_room("p", "ops", "root")
         self.service = made(Doors)
+        self.registry = CollectorRegistry()
         self.apps = bus.proxy(Apps)
         self._running: AsyncExitStack | None = None
 
@@ -85,11 +88,18 @@ class Site:
             authorization=self.bus.proxy(Authorization),
             messaging=self.bus.proxy(Messaging),
             egress=Egress(allowed),
+            metrics=WebhookMetrics(self.registry),
         )
         self._running = AsyncExitStack()
         await self._running.enter_async_context(owned(self.service.integrations.run()))
 
+    def counted(self, what: str, outcome: str) -> float:
+        """A counter of webhooks."""
+        name, labels = f"hubbub_webhook_{what}_total", {"outcome": outcome}
+        return self.registry.get_sample_value(name, labels) or 0.0
+
     async def stop(self) -> None:
+        self.registry = CollectorRegistry()
         if self._running is not None:
             await self._running.aclose()
             self._running = None
@@ -239,6 +249,7 @@ async def test_a_payload_is_posted(site: Site) -> None:
     hook = await site.make(IN, alias="CI", channel="#general,@ana")
     done = await site.apps.deliver_hook(hook["_id"], hook["token"], {"text": "built"}, "d1")
     assert [one.error for one in done] == [None, None]
+    assert site.counted("deliveries", "posted") == 1
     assert site.said() == [("rocket.cat", "built")] * 2
     message = site.world.messages["d1-0"]
     assert (message["alias"], message["bot"]) == ("CI", {"i": hook["_id"]})
@@ -454,6 +465,7 @@ async def test_retries_end(site: Site) -> None:
     await site.hear()
     (call,) = await site.ended(hook)
     assert len(site.other.received) == 2
+    assert site.counted("calls", "failed") == 2
     assert (call["step"], call["error"], call["httpStatus"]) == ("too-many-retries", True, 500)
     assert "going-to-retry-1" in [one["step"] for one in call["steps"]]
 

@@ -225,6 +225,11 @@ def _apps(registry: CollectorRegistry) -> None:
         for asked, outcome in itertools.product(get_args(apps.Asked), get_args(apps.Outcome)):
             metrics.asked(app, asked, outcome, 0.1)
         metrics.restarted(app)
+    webhooks = apps.WebhookMetrics(registry)
+    for called in get_args(apps.CallOutcome):
+        webhooks.called(called, 0.1)
+    for delivered in get_args(apps.HookOutcome):
+        webhooks.delivered(delivered)
 
 
 def _presence(registry: CollectorRegistry) -> None:
