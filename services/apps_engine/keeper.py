@@ -7,6 +7,7 @@ again by its supervisor; what comes of it is written down where administrators l
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import shutil
 from collections import Counter
@@ -307,7 +308,10 @@ class Keeper:
         kept = self._supervise(plan, lambda: manifest.start(life.settings), bridge, listener)
         life = _Life(RunningApp(who, manifest, bridge, kept, self._metrics), settings, scratch)
         self._lives[app_id] = life
-        life.task = asyncio.create_task(self._keep(life), name=f"keep {app_id}")
+        # Apart from whoever installs or enables it: it lives longer than their request.
+        life.task = asyncio.create_task(
+            self._keep(life), name=f"keep {app_id}", context=contextvars.Context()
+        )
 
     async def _keep(self, life: _Life) -> None:
         """Own the supervisor of an app; a defect of ours is shown where the app is shown."""

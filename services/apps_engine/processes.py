@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import dataclasses
 import os
 import signal
@@ -66,7 +67,11 @@ class AppProcess:
         self._gone = asyncio.Event()  # the process itself
         self._ended = asyncio.Event()  # and all that we did for it
         self._outputs = self._make_outputs()
-        self._life = asyncio.create_task(self._live(), name=f"app-{plan.app}")
+        # Lives longer than the request that starts it, and must not carry its deadline: what the
+        # app asks for later would find no time left.
+        self._life = asyncio.create_task(
+            self._live(), name=f"app-{plan.app}", context=contextvars.Context()
+        )
 
     @classmethod
     async def spawn(

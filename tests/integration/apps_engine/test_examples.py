@@ -17,6 +17,7 @@ import pytest
 from hubbub.apps.documents import date
 from hubbub.apps.fake import FakeHubbub
 from hubbub.apps.packing import pack
+from hubbub.bus.context import call_context, current_call
 from hubbub.clock import SystemClock
 from services.apps_engine import packages
 from services.apps_engine.confinement.plan import Plan
@@ -29,6 +30,14 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "apps"
 
 class FakeBridge(FakeHubbub):
     """A chat in memory, behind the engine's real process."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.causes: set[tuple[str | None, float | None]] = set()
+
+    async def call(self, name: str, args: dict[str, Any]) -> Any:
+        self.causes.add((current_call().request_id, current_call().deadline))
+        return await super().call(name, args)
 
     def printed(self, line: str, *, is_error: bool) -> None:
         raise AssertionError(f"an app printed {line!r} ({is_error})")
@@ -95,6 +104,16 @@ async def test_reminders(run: Run) -> None:
     await app.process.call("job", {"id": job.id, "name": job.name, "data": job.data, "due": due})
     assert [message.text for message in app.hubbub.sent] == ["the oven"]
     assert app.hubbub.stored == {}
+
+
+async def test_what_it_asks_for_is_not_part_of_the_request_that_installed_it(run: Run) -> None:
+    """Else nothing that it asks for would be done any more when the time of that is over."""
+    with call_context(request_id="installs", deadline=1.0):
+        app = await run("reminders")
+
+    await app.command("remind", "list")
+
+    assert app.hubbub.causes == {(None, None)}
 
 
 async def test_moderation(run: Run) -> None:
