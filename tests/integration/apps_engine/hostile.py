@@ -232,7 +232,7 @@ class Hostile:
         return [entry.name for entry in Path(path).iterdir()]
 
     def link_and_read(self, path: str, kind: str) -> str:
-        link = Path("link")
+        link = Path(f"link-{kind}")
         link.symlink_to(path) if kind == "symbolic" else link.hardlink_to(path)
         return link.read_text(errors="replace")
 

@@ -7,6 +7,7 @@ so, and the test that needs it is skipped with that report as its reason.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 from pathlib import Path
@@ -25,6 +26,19 @@ from tests.integration.apps_engine.conftest import App, Launch, exists, own_envi
 
 _MEBIBYTE = 1024 * 1024
 _SECRET = "not-for-apps"
+
+_NOT_ALLOWED = ("PermissionError", "FileNotFoundError", "Read-only")
+_DOORS = (
+    "unshare mount bpf keyctl add_key kexec_load perf_event_open userfaultfd io_uring_setup "
+    "process_vm_readv pidfd_open setns init_module reboot memfd_create shmget sync"
+).split()
+_TABLES = (
+    system_calls.NAMESPACES,
+    system_calls.KERNEL,
+    system_calls.IDENTITY,
+    system_calls.PROCESSES,
+    system_calls.MEMORY,
+)
 
 # Each set leaves one means out, so that the next one has to hold alone.
 _WITHOUT = [
@@ -436,38 +450,38 @@ async def test_only_the_scratch_folder_is_written(
         "/tmp/evil",
     ):
         reason = await _failure(app, "write", path=path)
-        assert any(word in reason for word in ("PermissionError", "FileNotFoundError", "Read-only"))
+        assert any(word in reason for word in _NOT_ALLOWED)
     assert _text(f"{app.plan.folder}/own.txt") == "its own"
 
 
-@pytest.mark.parametrize("how", ["mode", "owner", "time", "attribute"])
 @pytest.mark.parametrize("without", _WITHOUT)
 async def test_files_of_others_are_not_marked(
-    launch: Launch, tmp_path: Path, how: str, without: tuple[Means, ...]
+    launch: Launch, tmp_path: Path, without: tuple[Means, ...]
 ) -> None:
     (tmp_path / "key.nk").write_text(_SECRET)
     before = (tmp_path / "key.nk").stat()
     app = await launch(without=without)
     _needs(app, Boundary.FILES)
 
-    for path in (str(tmp_path / "key.nk"), f"{app.plan.folder}/own.txt", "/dev/null", os.__file__):
+    paths = (str(tmp_path / "key.nk"), f"{app.plan.folder}/own.txt", "/dev/null", os.__file__)
+    for path, how in itertools.product(paths, ("mode", "owner", "time", "attribute")):
         reason = await _failure(app, "mark", path=path, how=how)
-        assert any(word in reason for word in ("PermissionError", "FileNotFoundError", "Read-only"))
+        assert any(word in reason for word in _NOT_ALLOWED), (path, how)
     assert os.stat(tmp_path / "key.nk") == before  # noqa: PTH116
 
 
-@pytest.mark.parametrize("kind", ["symbolic", "hard"])
 @pytest.mark.parametrize("without", _WITHOUT)
 async def test_links_lead_nowhere(
-    launch: Launch, neighbour: App, tmp_path: Path, kind: str, without: tuple[Means, ...]
+    launch: Launch, neighbour: App, tmp_path: Path, without: tuple[Means, ...]
 ) -> None:
     (tmp_path / "key.nk").write_text(_SECRET)
     app = await launch(without=without)
     _needs(app, Boundary.FILES)
 
-    assert _SECRET not in await _failure(
-        app, "link_and_read", path=str(tmp_path / "key.nk"), kind=kind
-    )
+    for kind in ("symbolic", "hard"):
+        assert _SECRET not in await _failure(
+            app, "link_and_read", path=str(tmp_path / "key.nk"), kind=kind
+        )
 
 
 @pytest.mark.parametrize("without", _WITHOUT)
@@ -533,29 +547,20 @@ async def test_nobody_becomes_more_than_they_are(launch: Launch, neighbour: App)
     assert fields["NoNewPrivs"] == "1"
 
 
-@pytest.mark.parametrize(
-    "name",
-    "unshare mount bpf keyctl add_key kexec_load perf_event_open userfaultfd io_uring_setup "
-    "process_vm_readv pidfd_open setns init_module reboot memfd_create shmget sync".split(),
-)
-async def test_the_doors_of_the_kernel_are_shut(launch: Launch, name: str) -> None:
+async def test_the_doors_of_the_kernel_are_shut(launch: Launch) -> None:
     app = await launch()
     confinement = app.process.confinement
     assert confinement is not None
     if not confinement.has(Means.SECCOMP):
         pytest.skip(f"no filter of system calls: {confinement.to_json()['seccomp']}")
-    tables = (
-        system_calls.NAMESPACES,
-        system_calls.KERNEL,
-        system_calls.IDENTITY,
-        system_calls.PROCESSES,
-        system_calls.MEMORY,
-    )
-    numbers = next(table[name] for table in tables if name in table)
 
-    reason = await _failure(app, "syscall", number=numbers[MACHINE == "aarch64"], arguments=[0] * 5)
+    for name in _DOORS:
+        numbers = next(table[name] for table in _TABLES if name in table)
+        reason = await _failure(
+            app, "syscall", number=numbers[MACHINE == "aarch64"], arguments=[0] * 5
+        )
 
-    assert "PermissionError(1," in reason
+        assert "PermissionError(1," in reason, name
 
 
 async def test_nobody_outlives_the_engine_on_purpose(launch: Launch) -> None:
