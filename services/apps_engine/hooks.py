@@ -60,7 +60,7 @@ class Hooks:
                 continue
             try:
                 said = _Said.model_validate(
-                    await app.ask("hook", {"name": SENDING, "message": about}, within=within)
+                    await app.ask("hook", {"name": SENDING, "message": dict(about)}, within=within)
                 )
             except (AppDisabled, AppFailed):
                 continue
