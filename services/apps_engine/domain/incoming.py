@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from hubbub.contracts.integrations import MOST_CHANNELS, OverrideDisabled
 from hubbub.contracts.messages import NewMessage
 from hubbub.errors import BadRequest
+from services.apps_engine.domain.integrations import has_script
 
 MOST_ATTACHMENTS: Final = 100
 OVERRIDES: Final = ("channel", "roomId")
@@ -41,11 +42,13 @@ class Wanted:
 def understood(payload: Mapping[str, Any], integration: Mapping[str, Any]) -> Wanted | None:
     """What a payload asks for; None: nothing.
 
-    Raises: OverrideDisabled; BadRequest: `invalid-params`.
+    Raises: OverrideDisabled; BadRequest: `invalid-params`, `error-scripts-disabled`.
     """
     given = {key: value for key, value in payload.items() if value is not None}
     if not given:
         return None
+    if has_script(integration):
+        raise BadRequest("Scripts are not run", code="error-scripts-disabled")
     chosen = any(given.get(name) for name in OVERRIDES)
     if chosen and integration.get("overrideDestinationChannelEnabled") is not True:
         raise OverrideDisabled("overriding destination channel is disabled for this integration")

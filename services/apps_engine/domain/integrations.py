@@ -142,6 +142,12 @@ def settled(
     }
 
 
+def has_script(integration: Mapping[str, Any]) -> bool:
+    """Whether it relies on a script, which only those of another server do: scripts are not run,
+    and without its own it would do something else than was meant."""
+    return integration.get("scriptEnabled") is True and bool(integration.get("script"))
+
+
 def is_scope(channel: str) -> bool:
     """Whether it stands for all rooms of a type."""
     return channel in SCOPES

@@ -12,7 +12,7 @@ import orjson
 
 from hubbub.contracts.workspace import INTERNAL_MESSAGE_FIELDS, PUBLISHED_ROOM_FIELDS
 from hubbub.ddp import ejson
-from services.apps_engine.domain.integrations import EVENTS
+from services.apps_engine.domain.integrations import EVENTS, has_script
 
 LONGEST_WAIT: Final = 86_400.0
 """Seconds between two tries, at most."""
@@ -79,6 +79,8 @@ def concerns(integration: Mapping[str, Any], happened: Happened) -> Match | None
     """
     if integration.get("enabled") is not True or integration.get("event") != happened.event:
         return None
+    if has_script(integration):
+        return None
     if happened.message is None and (happened.room or {}).get("t") == "d":
         return None  # two people who talk are no room that was made or joined
     uses = EVENTS[happened.event]
@@ -86,7 +88,7 @@ def concerns(integration: Mapping[str, Any], happened: Happened) -> Match | None
         return None
     if happened.is_edit and happened.event == "sendMessage" and not integration.get("runOnEdits"):
         return None
-    words = integration.get("triggerWords") if uses.words else None
+    words = texts(integration.get("triggerWords")) if uses.words else []
     if not words:
         return Match()
     text = str((happened.message or {}).get("msg") or "")
@@ -129,8 +131,8 @@ def selectors(happened: Happened) -> frozenset[str]:
     match room.get("t"):
         case "d":
             author = (happened.user or {}).get("username")
-            people = {f"@{one}" for one in _texts(room.get("uids"))}
-            people |= {f"@{one}" for one in _texts(room.get("usernames")) if one != author}
+            people = {f"@{one}" for one in texts(room.get("uids"))}
+            people |= {f"@{one}" for one in texts(room.get("usernames")) if one != author}
             return frozenset({"all_direct_messages", *people})
         case "c":
             scope = "all_public_channels"
@@ -212,8 +214,9 @@ def _documents(happened: Happened) -> dict[str, Any]:
 
 
 def _listened(integration: Mapping[str, Any]) -> Iterable[str]:
-    return _texts(integration.get("channel")) or ("all_public_channels",)
+    return texts(integration.get("channel")) or ("all_public_channels",)
 
 
-def _texts(value: Any) -> list[str]:
+def texts(value: Any) -> list[str]:
+    """The texts in a list; none where there is no list. Documents may be of another tool."""
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []

@@ -248,7 +248,7 @@ class Outgoing:
     ) -> None:
         integration_id = str(integration["_id"])
         body, now = outgoing.body_of(happened, match, site_url), self._now()
-        for url in integration.get("urls") or ():
+        for url in outgoing.texts(integration.get("urls")):
             waiting = await self._calls.waiting(integration_id, MOST_WAITING)
             if waiting >= MOST_WAITING:
                 self._metrics.called("late")
@@ -323,11 +323,21 @@ class Outgoing:
             log.warning(
                 "webhook_put_off", integration=integration_id, err_type=type(error).__name__
             )
+        except Exception:
+            # A defect of ours, or a document of another tool: this call ends, all others go on.
+            log.exception("webhook_failed", integration=integration_id)
+            await self._give_up(call)
         finally:
             self._running[integration_id] -= 1
             if not self._running[integration_id]:
                 del self._running[integration_id]
             self._wake.set()
+
+    async def _give_up(self, call: Mapping[str, Any]) -> None:
+        try:
+            await self._note(str(call["_id"]), "internal-error", {"error": True}, ends=True)
+        except HubbubError as error:
+            log.warning("webhook_put_off", err_type=type(error).__name__)
 
     async def _call(self, call: Mapping[str, Any], integration_id: str) -> None:
         call_id, url = str(call["_id"]), str(call["url"])

@@ -178,22 +178,18 @@ async def test_an_integration_lives(site: Site) -> None:
         await site.service.integration(ROOT, hook["_id"])
 
 
-@pytest.mark.parametrize(
-    ("kind", "wrong", "code"),
-    [
+async def test_what_it_names_must_be_there(site: Site) -> None:
+    wrong: list[tuple[IntegrationKind, Doc, str]] = [
         (IN, {"username": "nobody"}, "error-invalid-user"),
         (IN, {"username": "bo"}, "error-user-lacks-message-impersonate-permission"),
         (IN, {"channel": "#nowhere"}, "error-invalid-room"),
         (IN, {"channel": "@nobody"}, "error-invalid-room"),
         (OUT, {"channel": "#nowhere"}, "error-invalid-room"),
-    ],
-)
-async def test_what_it_names_must_be_there(
-    site: Site, kind: IntegrationKind, wrong: Doc, code: str
-) -> None:
-    with pytest.raises(InvalidIntegration) as refused:
-        await site.make(kind, **wrong)
-    assert refused.value.code == code
+    ]
+    for kind, named, code in wrong:
+        with pytest.raises(InvalidIntegration) as refused:
+            await site.make(kind, **named)
+        assert refused.value.code == code
     assert await site.database["rocketchat_integrations"].count_documents({}) == 0
 
 
@@ -409,25 +405,23 @@ async def test_edits_and_reactions(site: Site) -> None:
     assert told == [("a", None), ("b", True)]
 
 
-@pytest.mark.parametrize(
-    ("event", "name", "payload", "key"),
-    [
-        ("roomJoined", "member_joined", {"room": "<room>", "user": {"_id": "id-ana"}}, "user"),
-        ("roomLeft", "member_left", {"room": "<room>", "user": {"_id": "id-bo"}}, "user"),
+async def test_other_events(site: Site) -> None:
+    general = site.general["_id"]
+    events: list[tuple[str, str, Doc, str]] = [
+        ("roomJoined", "member_joined", {"room": general, "user": {"_id": ANA}}, "user"),
+        ("roomLeft", "member_left", {"room": general, "user": {"_id": BO}}, "user"),
         ("roomCreated", "room_created", {"room": {"_id": "r", "t": "p", "name": "n"}}, "room"),
         ("roomArchived", "room_archived", {"room": {"_id": "r", "t": "c"}}, "room"),
         ("userCreated", "user_created", {"_id": "id-new", "username": "new"}, "user"),
-    ],
-)
-async def test_other_events(site: Site, event: str, name: str, payload: Doc, key: str) -> None:
-    hook = await site.make(OUT, event=event, targetRoom="#general")
-    if payload.get("room") == "<room>":
-        payload = {**payload, "room": site.general["_id"]}
-    assert await site.service.integrations.wanted() == {name}
-    await site.service.integrations.on_event(name, payload)
-    await site.ended(hook)
-    (sent,) = site.other.received
-    assert sent.json[key]["_id"]
+    ]
+    for event, name, payload, key in events:
+        hook = await site.make(OUT, event=event, targetRoom="#general")
+        assert await site.service.integrations.wanted() == {name}
+        await site.service.integrations.on_event(name, payload)
+        await site.ended(hook)
+        assert site.other.received[-1].json[key]["_id"]
+        await site.service.remove_integration(ROOT, OUT, hook["_id"])
+    assert len(site.other.received) == len(events)
 
 
 async def test_a_file_is_a_message_and_a_file(site: Site) -> None:
@@ -510,6 +504,21 @@ async def test_what_was_heard_before_the_end_is_called_after_it(site: Site) -> N
     assert [one.json["text"] for one in site.other.received] == ["kept"]
 
 
+async def test_documents_of_other_tools_hold_up_nobody(site: Site) -> None:
+    """What cannot be worked with ends, and the next call is made."""
+    hook, broken = await site.make(OUT), await site.make(OUT, retryFailedCalls=True)
+    integrations = site.database["rocketchat_integrations"]
+    change = {"retryCount": "many", "urls": [site.other.url, 7, None], "triggerWords": {"a": 1}}
+    await integrations.update_one({"_id": broken["_id"]}, {"$set": change})
+    site.service.integrations.outgoing.forget()
+    site.other.will(status(500))
+    await site.hear("first")
+    (call,) = await site.ended(broken)
+    assert (call["step"], call["error"]) == ("internal-error", True)
+    site.other.will(status(200))
+    await site.ended(hook)
+
+
 async def test_gone_is_switched_off(site: Site) -> None:
     site.other.will(status(410))
     hook = await site.make(OUT, retryFailedCalls=True)
@@ -535,30 +544,31 @@ async def test_inside_is_not_called(site: Site) -> None:
     assert site.other.received == []
 
 
-@pytest.mark.parametrize(
-    ("body", "step"),
-    [
-        (b"", "url-response-not-sent-message"),
-        (b"ok", "url-response-not-sent-message"),
-        (b"[]", "url-response-not-sent-message"),
-        (b'{"text":NaN}', "url-response-not-sent-message"),
-        (b"[" * 10_000, "url-response-not-sent-message"),
-        (b'{"text":"a\\u0000"}', "url-response-not-sent-message"),
-        (b'{"other":1}', "url-response-not-sent-message"),
-        (b'{"text":{"$ne":null}}', "url-response-refused"),
-        (b'{"text":"x","attachments":["y"]}', "url-response-refused"),
-        (b'{"text":"' + b"x" * 6000 + b'"}', "url-response-refused"),
-        (b"\xff\xfe", "url-response-not-sent-message"),
-        (b"x" * 2_000_000, "http-call-refused"),
-    ],
-)
-async def test_answers_that_make_no_sense(site: Site, body: bytes, step: str) -> None:
-    site.other.will(saying(body))
+NONSENSE = [
+    (b"", "url-response-not-sent-message"),
+    (b"ok", "url-response-not-sent-message"),
+    (b"[]", "url-response-not-sent-message"),
+    (b'{"text":NaN}', "url-response-not-sent-message"),
+    (b"[" * 10_000, "url-response-not-sent-message"),
+    (b'{"text":"a\\u0000"}', "url-response-not-sent-message"),
+    (b'{"other":1}', "url-response-not-sent-message"),
+    (b'{"text":{"$ne":null}}', "url-response-refused"),
+    (b'{"text":"x","attachments":["y"]}', "url-response-refused"),
+    (b'{"text":"' + b"x" * 6000 + b'"}', "url-response-refused"),
+    (b"\xff\xfe", "url-response-not-sent-message"),
+    (b"x" * 2_000_000, "http-call-refused"),
+]
+
+
+async def test_answers_that_make_no_sense(site: Site) -> None:
     hook = await site.make(OUT)
-    await site.hear()
-    (call,) = await site.ended(hook)
-    assert call["step"] == step
-    assert len(str(call.get("httpResult") or "")) <= 10_000
+    for number, (body, step) in enumerate(NONSENSE, start=1):
+        site.other.will(saying(body))
+        message_id = await site.hear()
+        calls = await site.ended(hook, calls=number)
+        (call,) = [one for one in calls if one["data"]["message_id"] == message_id]
+        assert call["step"] == step, body[:50]
+        assert len(str(call.get("httpResult") or "")) <= 10_000
     assert site.said() == []
 
 

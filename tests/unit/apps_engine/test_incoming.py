@@ -113,6 +113,14 @@ def test_nul_is_refused() -> None:
         wanted.message("m", "r")
 
 
+def test_scripts_of_another_server_are_not_run() -> None:
+    """Nor is the payload posted without what they would have made of it."""
+    with pytest.raises(BadRequest) as refused:
+        understood({"text": "x"}, HOOK | {"scriptEnabled": True, "script": "class Script {}"})
+    assert refused.value.code == "error-scripts-disabled"
+    assert understood({"text": "x"}, HOOK | {"scriptEnabled": True, "script": ""}) is not None
+
+
 def test_attachments_that_are_no_list_are_overlooked() -> None:
     wanted = understood({"text": "x", "attachments": {"text": "y"}}, HOOK)
     assert wanted is not None

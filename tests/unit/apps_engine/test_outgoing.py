@@ -73,6 +73,21 @@ def test_words() -> None:
     assert concerns(hook | {"event": "roomJoined"}, joined) == Match()
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"triggerWords": "no list"},
+        {"triggerWords": [None, 5]},
+        {"channel": "all_public_channels"},
+        {"channel": None},
+        {"urls": 7},
+    ],
+)
+def test_documents_of_other_tools(foreign: dict[str, Any]) -> None:
+    assert concerns(HOOK | foreign, said()) == Match()
+    assert concerns(HOOK | {"scriptEnabled": True, "script": "x"}, said()) is None
+
+
 def test_edits_only_where_wanted() -> None:
     edit = said(editedAt=NOW)
     assert concerns(HOOK, edit) is None
