@@ -134,6 +134,8 @@ _IN_ENDPOINTS: Final[Mapping[tuple[str, str], Any]] = {
     ("channels.setType", "type"): "p",
     ("groups.setType", "type"): "c",
     ("rooms.createDiscussion", "users"): [],
+    ("integrations.get", "integrationId"): "<room>",
+    ("integrations.history", "id"): "<room>",
     ("rooms.saveRoomSettings", "roomName"): None,
     ("rooms.saveRoomSettings", "roomTopic"): "x",
     ("rooms.cleanHistory", "users"): [],

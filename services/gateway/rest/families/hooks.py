@@ -68,8 +68,11 @@ class Particulars(Asked):
 @routes.post("hooks/add/*", **_OPTIONS)
 async def add(call: Call) -> Answer:
     """Make an outgoing webhook with the rights of an incoming one's user."""
+    body = await _plain_body(call)
+    if not await _is_known(call):
+        return _unknown()
     hook_id, token = _key(call)
-    asked = ask(Hooked, await _plain_body(call))
+    asked = ask(Hooked, body)
     where = filled(Particulars, asked.data)
     match asked.event:
         case "newMessageOnChannel":
@@ -101,8 +104,11 @@ async def add(call: Call) -> Answer:
 @routes.post("hooks/remove/*", **_OPTIONS)
 async def remove(call: Call) -> Answer:
     """Forget an outgoing webhook, by the address that it calls."""
+    body = await _plain_body(call)
+    if not await _is_known(call):
+        return _unknown()
     hook_id, token = _key(call)
-    asked = ask(Unhooked, await _plain_body(call))
+    asked = ask(Unhooked, body)
     try:
         await call.services.apps.hook_removes(hook_id, token, asked.target_url)
     except InvalidHook:
@@ -115,14 +121,15 @@ async def remove(call: Call) -> Answer:
 @routes.get("hooks/info/*", **_OPTIONS)
 async def info(call: Call) -> Answer:
     """Whether there is such a webhook."""
-    return await _checked(call, {"success": True})
+    return success() if await _is_known(call) else _unknown()
 
 
 @routes.get("hooks/sample/*", **_OPTIONS)
 async def sample(call: Call) -> Answer:
     """What an outgoing webhook sends."""
-    return await _checked(
-        call,
+    if not await _is_known(call):
+        return _unknown()
+    return Answer(
         [
             {
                 "token": random_id(24),
@@ -185,13 +192,14 @@ async def _delivered(call: Call, payload: dict[str, Any]) -> Answer:
     return success({"responses": responses})
 
 
-async def _checked(call: Call, body: Any) -> Answer:
+async def _is_known(call: Call) -> bool:
+    """Asked before anything is said of what else is wrong."""
     hook_id, token = _key(call)
     try:
         await call.services.apps.check_hook(hook_id, token)
     except InvalidHook:
-        return _unknown()
-    return Answer(body)
+        return False
+    return True
 
 
 def _key(call: Call) -> tuple[str, str]:
