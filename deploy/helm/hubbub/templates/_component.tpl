@@ -141,7 +141,7 @@ containers:
   {{- end }}
 volumes:
   - name: tmp
-    emptyDir: {sizeLimit: 64Mi}
+    emptyDir: {sizeLimit: {{ ternary "512Mi" "64Mi" (eq .name "apps-engine") }}}
   {{- with include "hubbub.secretSources" . }}
   - name: secrets
     projected:
