@@ -209,7 +209,8 @@ class FakeApps(Apps):
                 raise AppDisabled("It is not running")
             case "broken":
                 raise AppFailed("It answered nonsense")
-        raise NoSuchEndpoint("There is no such app, or it is not running")
+            case _:
+                raise NoSuchEndpoint("There is no such app, or it is not running")
 
     async def _with(self, user_id: UserId, app_id: str, **fields: Any) -> App:
         changed = (await self.app(user_id, app_id)).model_copy(update=fields)
