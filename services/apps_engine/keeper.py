@@ -38,7 +38,7 @@ from services.apps_engine.bridge import Bridge, Surroundings, Who
 from services.apps_engine.confinement.plan import MEBIBYTE, Plan
 from services.apps_engine.confinement.report import Confinement
 from services.apps_engine.domain import records
-from services.apps_engine.domain.boundaries import active
+from services.apps_engine.domain.boundaries import Boundary, active
 from services.apps_engine.metrics import AppsMetrics
 from services.apps_engine.processes import Ending
 from services.apps_engine.running import Declared, Kept, RunningApp
@@ -51,6 +51,9 @@ STARTED_WITHIN: Final = 20.0
 """Seconds that whoever enables an app waits to see it run."""
 _DECLARED: Final = "declared:"  # begins the ids of jobs that an app always has
 _REQUIRED: Final = "a value is required"
+
+_WEIGHTY: Final = (Boundary.NETWORK, Boundary.FILES, Boundary.PROCESSES, Boundary.PRIVILEGES)
+"""What whoever runs Hubbub has to know if it does not hold."""
 
 Supervise = Callable[[Plan, Callable[[], dict[str, Any]], Bridge, Listener], Kept]
 """Makes what keeps an app running."""
@@ -104,6 +107,17 @@ class Keeper:
     def running(self) -> Mapping[str, RunningApp]:
         """The apps that are meant to run, by id."""
         return {app_id: life.app for app_id, life in self._lives.items()}
+
+    def unconfined(self) -> str | None:
+        """What this machine does not keep running apps from, in words; None: nothing of weight."""
+        lacking = {
+            boundary.value
+            for life in self._lives.values()
+            if life.app.declared is not None
+            for boundary in _WEIGHTY
+            if boundary.value not in life.app.confinement
+        }
+        return f"apps are not confined in: {', '.join(sorted(lacking))}" if lacking else None
 
     def offers(self) -> Offers:
         """What they offer now. Of two that have a command, the first by id has it."""

@@ -171,6 +171,10 @@ class AppsService(IntegrationDoors, Apps):
                 except HubbubError:
                     log.warning("app_logs_lost")
 
+    def unconfined(self) -> str | None:
+        """What is shown beside this process: what running apps are not kept from."""
+        return self._keeper.unconfined()
+
     def look_again(self) -> None:
         """The connection to NATS came back."""
         self._reader.look_again()
@@ -347,6 +351,7 @@ async def run(process: Process) -> None:
         bus.on_reconnect(service.look_again)
         async with service.running():
             await bus.serve(service)
+            process.health.check("confinement", service.unconfined)
             process.health.ready()
             log.info("service_ready", installed=settings.installed)
             await process.stopping.wait()
