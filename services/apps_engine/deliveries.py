@@ -32,6 +32,7 @@ log = get_logger(__name__)
 _ROOMS_KNOWN: Final = 30.0  # seconds for which it is believed where an app's user is a member
 _RESTARTING: Final = 65.0  # seconds for which an event waits for an app that is started again
 _RETRY: Final = 1.0  # seconds
+_SETTLED: Final = 30.0  # seconds after which nobody waits for apps that do not start
 _LOOK: Final = 2.0  # seconds between two looks at what others want
 
 
@@ -92,6 +93,8 @@ class Deliveries:
     _lines: dict[str, _Line] = field(default_factory=dict)
     _rooms: dict[UserId, _Rooms] = field(default_factory=dict)
     _others: list[_Others] = field(default_factory=list)
+    _begun: float | None = None
+    _asked: bool = False
 
     def also(self, wanted: Callable[[], Awaitable[Collection[str]]], told: Listener) -> None:
         """Tell somebody else as well, of the events that `wanted` names."""
@@ -109,10 +112,16 @@ class Deliveries:
                 if names != other.names:
                     other.names = names
                     changed()
+            if not self._asked:
+                self._asked = True
+                changed()
             await self.clock.sleep(_LOOK)
 
-    def wanted(self) -> frozenset[str]:
-        """The subjects of the log in which there is something for somebody."""
+    def wanted(self) -> frozenset[str] | None:
+        """The subjects of the log in which there is something for somebody. None: not known yet,
+        because apps are only being started; what waits for them must wait on."""
+        if self._settling():
+            return None
         return frozenset(SUBJECTS[name] for name in self._names() if name in SUBJECTS)
 
     def forget_rooms(self, user_id: UserId) -> None:
@@ -167,6 +176,15 @@ class Deliveries:
             line.task.cancel()
         if lines:
             await asyncio.wait([line.task for line in lines])
+
+    def _settling(self) -> bool:
+        """Whether the engine has just begun, and somebody has not said what they want."""
+        if self._begun is None:
+            self._begun = self.clock.monotonic()
+        if self.clock.monotonic() - self._begun > _SETTLED:
+            return False
+        starting = any(app.declared is None for app in self.apps().values())
+        return starting or (bool(self._others) and not self._asked)
 
     def _names(self) -> frozenset[str]:
         names: set[str] = set()

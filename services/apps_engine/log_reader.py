@@ -65,11 +65,11 @@ class LogReader:
     """The engine's place in the log. `run` is its task."""
 
     def __init__(
-        self, client: Client, wanted: Callable[[], frozenset[str]], handle: Handle
+        self, client: Client, wanted: Callable[[], frozenset[str] | None], handle: Handle
     ) -> None:
         """
         Args:
-            wanted: the subjects of the log that somebody wants now.
+            wanted: the subjects of the log that somebody wants now; None: ask again.
         """
         self._client = client
         self._wanted = wanted
@@ -107,7 +107,7 @@ class LogReader:
                     exists = True
                     await self._consume()
                     continue
-                if exists:
+                if exists and wanted is not None:
                     await self._forget()
                     exists = False
             except NotFoundError:
@@ -115,8 +115,9 @@ class LogReader:
             except _Trouble as error:
                 log.warning("events_interrupted", err_type=type(error).__name__)
             else:
-                await self._changed.wait()
-                continue
+                if wanted is not None:
+                    await self._changed.wait()
+                    continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PAUSE):
                     await self._changed.wait()
