@@ -141,7 +141,9 @@ def _files(archive: zipfile.ZipFile) -> dict[PurePosixPath, bytes]:
     if len(entries) > FILES:
         raise WrongPackage(f"The package has more than {FILES} files")
     problems = [problem for entry in entries if (problem := _problem_of(entry))]
-    problems += _clashes({PurePosixPath(one.filename): one.is_dir() for one in entries}, entries)
+    if not problems:  # then all of them have names
+        is_folder = {PurePosixPath(entry.filename): entry.is_dir() for entry in entries}
+        problems = _clashes(is_folder, len(entries))
     if problems:
         raise WrongPackage(*problems[:_PROBLEMS])
     files: dict[PurePosixPath, bytes] = {}
@@ -179,10 +181,10 @@ def _problem_of(entry: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def _clashes(is_folder: Mapping[PurePosixPath, bool], entries: list[zipfile.ZipInfo]) -> list[str]:
+def _clashes(is_folder: Mapping[PurePosixPath, bool], entries: int) -> list[str]:
     """Names that would be one file, here or on another machine, and files that are also folders."""
     problems = []
-    if len(is_folder) < len(entries):
+    if len(is_folder) < entries:
         problems.append("Two files of the package have one name")
     seen = {_folded(path): path for path in is_folder}
     if len(seen) < len(is_folder):

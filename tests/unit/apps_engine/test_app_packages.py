@@ -99,6 +99,13 @@ def test_a_name_with_a_zero_is_refused() -> None:
     assert "characters that names do not have" in _problems(data)[0]
 
 
+@pytest.mark.parametrize("name", ["", "_____"])
+def test_an_entry_without_a_name_is_refused(name: str) -> None:
+    data = _zip(None, (_entry(name), b"x")).replace(b"_____", b"\0.txt")
+
+    assert "the name" in _problems(data)[0]
+
+
 def test_a_name_that_is_no_utf8_is_refused() -> None:
     claimed = _zip(None, (_entry("greeter/ä.py"), b"x")).replace("ä".encode(), b"\xff\xfe")
     unclaimed = _zip(None, (_entry("greeter/__.py"), b"x")).replace(b"__.py", b"\xe4_.py")
