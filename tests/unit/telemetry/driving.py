@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 import hubbub.contracts
 from hubbub.bus import metrics as bus
 from hubbub.bus.metrics import BusMetrics
+from hubbub.bus.permissions import COMPONENTS
 from hubbub.contracts.apps import AppStatus
 from hubbub.contracts.base import Contract, Event
 from hubbub.contracts.events import RoomChanged, SettingsChanged, UserChanged
@@ -64,20 +65,27 @@ def _subclasses(base: Any) -> Iterator[Any]:
         yield from _subclasses(found)
 
 
-def actions() -> list[tuple[str, str]]:
-    """(service, method) of all there are."""
+def actions(contracts: Iterable[type[Contract]] | None = None) -> list[tuple[str, str]]:
+    """(service, method) of these contracts; of all there are unless they are named."""
     return sorted(
         {
             (contract.contract_name, method)
-            for contract in _subclasses(Contract)
+            for contract in (_subclasses(Contract) if contracts is None else contracts)
             for method in contract.contract_actions
         }
     )
 
 
-def event_names() -> list[str]:
-    """Of all events there are."""
-    return sorted({made.event_name for made in _subclasses(Event) if hasattr(made, "event_name")})
+def called(service: str) -> list[tuple[str, str]]:
+    """The actions that a service calls."""
+    component = COMPONENTS[service]
+    return actions((*component.calls, *component.calls_one))
+
+
+def served(service: str) -> list[tuple[str, str]]:
+    """The actions that a service keeps."""
+    component = COMPONENTS[service]
+    return actions((*component.serves, *component.serves_alone))
 
 
 def _tasks(names: list[str]) -> Any:
@@ -97,29 +105,32 @@ def process(registry: CollectorRegistry, component: str) -> None:
         metrics.task_failed(name)
 
 
-def calls(registry: CollectorRegistry, served: set[str]) -> None:
-    """Every action of every service called from here, and those of `served` kept here, with
-    every ending that there is."""
+def calls(registry: CollectorRegistry, service: str) -> None:
+    """Every action that `service` calls or keeps and every event that it tells or hears, with
+    every ending that there is. NATS refuses it all others."""
     metrics = BusMetrics(registry)
-    for service, method in actions():
-        if service not in served:
-            client = metrics.client(service, method)
-            client.outcomes = dict.fromkeys(client.outcomes, 1)
-            client.durations.observe(0.1)
-            client.retries = 1
-        else:
-            server = metrics.server(service, method)
-            server.outcomes = dict.fromkeys(server.outcomes, 1)
-            server.durations.observe(0.1)
+    for action in called(service):
+        client = metrics.client(*action)
+        client.outcomes = dict.fromkeys(client.outcomes, 1)
+        client.durations.observe(0.1)
+        client.retries = 1
+    for action in served(service):
+        server = metrics.server(*action)
+        server.outcomes = dict.fromkeys(server.outcomes, 1)
+        server.durations.observe(0.1)
     metrics.unknown_methods = len(STRANGE)
-    directions = get_args(bus.Direction)
-    for name, way, outcome in itertools.product(
-        event_names(), directions, get_args(bus.EventOutcome)
-    ):
-        metrics.event(name, way, outcome)
-        metrics.redelivered(name)
-        metrics.dead_letter(name)
-    metrics.nats.traffic = lambda: dict.fromkeys(directions, (10, 100))
+    component = COMPONENTS[service]
+    ways: dict[bus.Direction, tuple[type[Event], ...]] = {
+        "in": (*component.hears, *component.keeps),
+        "out": component.tells,
+    }
+    for way, events in ways.items():
+        for event, outcome in itertools.product(events, get_args(bus.EventOutcome)):
+            metrics.event(event.event_name, way, outcome)
+    for event in component.keeps:
+        metrics.redelivered(event.event_name)
+        metrics.dead_letter(event.event_name)
+    metrics.nats.traffic = lambda: dict.fromkeys(get_args(bus.Direction), (10, 100))
 
 
 def database(registry: CollectorRegistry) -> None:
@@ -297,8 +308,7 @@ def driven(service: str) -> CollectorRegistry:
     drive, has_database = SERVICES[service]
     registry = new_registry()
     process(registry, service)
-    served = {"gateway": {"pictures"}, "ddp-streamer": {"streamer-control"}}
-    calls(registry, served.get(service, {service}))
+    calls(registry, service)
     if has_database:
         database(registry)
     drive(registry)

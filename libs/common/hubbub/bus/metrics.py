@@ -32,13 +32,13 @@ Direction = Literal["in", "out"]
 Operation = Literal["publish", "subscribe"]
 Outcome = TypeVar("Outcome", ClientOutcome, ServerOutcome)
 
-_CLIENT_FAILURES = 50
+_CLIENT_FAILURES = 60
 """Kinds of failure of actions of other services that are counted by the action's name; success
 always is."""
-_CLIENT_TIMED = 14
+_CLIENT_TIMED = 16
 """Actions of other services whose durations are shown by name."""
 _SERVER_FAILURES = 120
-_SERVER_TIMED = 17
+_SERVER_TIMED = 20
 
 _BOUNDS = [str(bound) for bound in FAST] + ["+Inf"]
 
