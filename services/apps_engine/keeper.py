@@ -39,6 +39,7 @@ from services.apps_engine.confinement.plan import MEBIBYTE, Plan
 from services.apps_engine.confinement.report import Confinement
 from services.apps_engine.domain import records
 from services.apps_engine.domain.boundaries import Boundary, active
+from services.apps_engine.herald import Herald
 from services.apps_engine.metrics import AppsMetrics
 from services.apps_engine.processes import Ending
 from services.apps_engine.running import Declared, Kept, RunningApp
@@ -82,6 +83,7 @@ class Keeper:
         *,
         announce: Callable[[], Awaitable[None]],
         ended: Callable[[str], None],
+        herald: Herald,
         metrics: AppsMetrics,
         settings: AppsSettings,
         folder: Path,
@@ -98,15 +100,22 @@ class Keeper:
         self._supervise = supervise
         self._announce = announce
         self._ended = ended
+        self._herald = herald
         self._metrics = metrics
         self._settings = settings
         self._folder = folder
         self._lives: dict[str, _Life] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._installed: frozenset[str] = frozenset()
 
     def running(self) -> Mapping[str, RunningApp]:
         """The apps that are meant to run, by id."""
         return {app_id: life.app for app_id, life in self._lives.items()}
+
+    @property
+    def installed(self) -> frozenset[str]:
+        """Ids of the apps that are there, running or not, as of the last change."""
+        return self._installed
 
     def unconfined(self) -> str | None:
         """What this machine does not keep running apps from, in words; None: nothing of weight."""
@@ -197,6 +206,8 @@ class Keeper:
             await self._store.apps.save(document)
             if before is not None and before["package"] != package_id:
                 await self._store.packages.remove(before["package"])
+            await self._herald.installed(manifest.id, anew=before is None)
+            await self._herald.stands(manifest.id, AppStatus(document["status"]))
             if wanted:
                 await self._start(document)
             await self._changed()
@@ -230,6 +241,7 @@ class Keeper:
             complete = _check(manifest, values)
             changed = {"settings": values, "_updatedAt": self._around.now()}
             await self._store.apps.change(app_id, changed)
+            await self._herald.configured(app_id, sorted(settings))
             life = self._lives.get(app_id)
             if life is not None and complete:
                 life.settings = manifest.effective(values)
@@ -261,6 +273,7 @@ class Keeper:
             await self._store.apps.remove(app_id)
             await asyncio.to_thread(packages.remove, self._folder / app_id)
             await self._changed()
+            await self._herald.removed(app_id)
 
     async def view(self, app_id: str) -> App:
         """An app as administrators see it. Raises: AppNotFound."""
@@ -461,6 +474,7 @@ class Keeper:
     async def _note(self, app_id: str, status: AppStatus, reason: str = "") -> None:
         fields = {"status": status.value, "reason": reason, "_updatedAt": self._around.now()}
         await self._store.apps.change(app_id, fields)
+        await self._herald.stands(app_id, status)
 
     async def _changed(self) -> None:
         await self._count()
@@ -471,6 +485,7 @@ class Keeper:
             documents = await self._store.apps.all()
         except HubbubError:
             return
+        self._installed = frozenset(one["_id"] for one in documents)
         self._metrics.counted(Counter(AppStatus(one["status"]) for one in documents))
 
     async def _document(self, app_id: str) -> Document:

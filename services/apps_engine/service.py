@@ -48,6 +48,7 @@ from services.apps_engine.deliveries import Deliveries
 from services.apps_engine.domain.addresses import networks_of
 from services.apps_engine.domain.boundaries import Boundary
 from services.apps_engine.egress import Egress
+from services.apps_engine.herald import Herald
 from services.apps_engine.hooks import Hooks
 from services.apps_engine.keeper import Keeper, Supervise
 from services.apps_engine.log_reader import LogReader
@@ -136,11 +137,13 @@ class AppsService(IntegrationDoors, Apps):
         )
         self._deliveries.also(self.integrations.wanted, self.integrations.on_event)
         self._reader = LogReader(client, self._deliveries.wanted, self._deliveries.handle)
+        self._herald = Herald(client)
         self._keeper = Keeper(
             around,
             supervise or self._supervised,
             announce=self._announce,
             ended=self._deliveries.ended,
+            herald=self._herald,
             metrics=AppsMetrics(registry),
             settings=settings,
             folder=folder,
@@ -295,6 +298,8 @@ class AppsService(IntegrationDoors, Apps):
         except HubbubError as error:
             # Whoever keeps a copy asks for it again after a while.
             log.warning("offers_not_told", code=str(error.code))
+        # As they are by now, so that of two changes the later one is told last.
+        await self._herald.commands(self._keeper.offers().commands, self._keeper.installed)
 
     def _supervised(self, plan: Plan, start: Any, bridge: Bridge, listener: Listener) -> Supervisor:
         return Supervisor(

@@ -15,7 +15,7 @@ from hubbub.clock import SystemClock
 from hubbub.contracts.account import Account
 from hubbub.contracts.apps import Apps
 from hubbub.contracts.authorization import Authorization
-from hubbub.contracts.event_log import EVERYONE, LOGGED, PRESENCE
+from hubbub.contracts.event_log import APPS, EVERYONE, LOGGED, PRESENCE
 from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.pictures import Pictures
 from hubbub.contracts.presence import Presence
@@ -323,7 +323,7 @@ class Streamer:
         """These are held as long as the streamer lives: nearly every client needs them."""
         while True:
             try:
-                await self.audiences.acquire([EVERYONE, LOGGED, PRESENCE])
+                await self.audiences.acquire([EVERYONE, LOGGED, PRESENCE, APPS])
             except Unavailable:
                 log.warning("waiting_for_routes")
             else:

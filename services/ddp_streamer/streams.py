@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Final
 
 from hubbub.contracts.event_log import (
+    APPS,
     EVERYONE,
     LOGGED,
     Audience,
@@ -193,9 +194,9 @@ def _logged(stream: str, event: str, _: str | None) -> Plan:
 
 
 def _apps(stream: str, event: str, _: str | None) -> Plan:
-    # Web clients of every user subscribe to the settings of apps, too, and must get `ready`;
-    # with no audience behind it, nothing of them ever reaches a socket.
-    return Plan((stream, event), Who.LOGGED, None if event == "app/settingUpdated" else EVERYONE)
+    # Web clients of every user subscribe to the settings of apps, too, and must get `ready`; who
+    # hears of one is decided when it changes.
+    return Plan((stream, event), Who.LOGGED, APPS)
 
 
 def _presence(stream: str, event: str, _: str | None) -> Plan:

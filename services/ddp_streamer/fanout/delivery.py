@@ -16,6 +16,7 @@ from opentelemetry.trace import TracerProvider
 from pydantic import ValidationError
 
 from hubbub.contracts.event_log import (
+    APPS,
     EVERYONE,
     LOGGED,
     PRESENCE,
@@ -40,7 +41,11 @@ from services.ddp_streamer.fanout.memberships import Following, Memberships
 from services.ddp_streamer.fanout.my_messages import PublicRooms, my_message
 from services.ddp_streamer.fanout.people import People, Person
 from services.ddp_streamer.fanout.presence_watch import USER_STATUS, PresenceWatch, user_status
-from services.ddp_streamer.fanout.private_settings import PRIVATE_SETTINGS, PrivateSettings
+from services.ddp_streamer.fanout.private_settings import (
+    APP_SETTINGS,
+    PRIVATE_SETTINGS,
+    PrivateSettings,
+)
 from services.ddp_streamer.fanout.queue import WorkQueue
 from services.ddp_streamer.fanout.recipients import Listening, Recipient, Topic
 from services.ddp_streamer.fanout.rooms_changed import RoomsChanged, send_to
@@ -314,6 +319,9 @@ class Fanout:
             else:
                 yield from self._presence_work(event)
             return
+        if (event.stream, event.key) == APP_SETTINGS:
+            self._private_settings.add(event)
+            return
         droppable = event.stream == "notify-room"
         if droppable and self._shedding >= Level.TYPING:
             self._tally.dropped["typing_shed"] += 1
@@ -487,7 +495,7 @@ class Fanout:
         if audience == LOGGED:
             return self.topics.of_streams(frozenset({"notify-logged", "roles"}))
         if audience == EVERYONE:
-            return self.topics.of_streams(frozenset({"notify-all", "apps"}))
+            return self.topics.of_streams(frozenset({"notify-all"}))
         return set()
 
     def _told(self) -> Consequences:
@@ -531,6 +539,8 @@ def _may_be_ephemeral(event: Event) -> bool:
     _, _, name = event.key.partition("/")
     if event.audience == PRESENCE:
         return event.stream == "user-presence"
+    if event.audience == APPS:
+        return event.stream == "apps"
     room_id, user_id = room_of(event.audience), user_of(event.audience)
     if room_id is not None:
         return (

@@ -1,4 +1,4 @@
-"""Changes of settings, for those who may see the one that changed.
+"""Changes of settings, of the workspace and of apps, for those who may see the one that changed.
 
 Each receiver is asked about: some may see all settings, some only a few. It happens beside the
 fan-out, in order, because an answer may have to be waited for.
@@ -24,8 +24,10 @@ from services.ddp_streamer.tally import Tally
 log = get_logger(__name__)
 
 PRIVATE_SETTINGS: Final[Topic] = ("notify-logged", "private-settings-changed")
+APP_SETTINGS: Final[Topic] = ("apps", "app/settingUpdated")
 
 _ALL = "view-privileged-setting edit-privileged-setting"
+_APPS = "manage-apps"
 _MAX_WAITING = 1_000  # changes
 
 MayDo = Callable[[str, str], Awaitable[bool]]
@@ -43,7 +45,7 @@ class PrivateSettings:
 
     def add(self, event: Event) -> None:
         """A setting changed."""
-        if not self._topics.listeners(PRIVATE_SETTINGS):
+        if not self._topics.listeners((event.stream, event.key)):
             self._tally.filtered["unsubscribed"] += 1
             return
         try:
@@ -57,28 +59,40 @@ class PrivateSettings:
         while True:
             event = await self._waiting.get()
             try:
-                setting_id = orjson.loads(args_of(event.payload, event.stream, event.key))[1]["_id"]
+                permissions = _needed(event)
             except (ValueError, LookupError, TypeError):
                 log.warning("bad_setting")
                 continue
-            await self._deliver(SharedFrame(event.payload), str(setting_id))
+            topic = (event.stream, event.key)
+            await self._deliver(SharedFrame(event.payload), topic, permissions)
 
-    async def _deliver(self, frame: SharedFrame, setting_id: str) -> None:
-        listeners = self._topics.listeners(PRIVATE_SETTINGS)
+    async def _deliver(self, frame: SharedFrame, topic: Topic, permissions: str) -> None:
+        listeners = self._topics.listeners(topic)
         for recipient, session in list(listeners.items()):
             user_id = session.user_id
             if user_id is None:
                 continue
-            permissions = _ALL if " " in setting_id else f"{_ALL} change-setting-{setting_id}"
             try:
                 allowed = await self._may_do(user_id, permissions)
             except HubbubError as error:
                 log.warning("setting_not_told", reason=type(error).__name__)
                 continue
-            still = self._topics.listeners(PRIVATE_SETTINGS).get(recipient)
+            still = self._topics.listeners(topic).get(recipient)
             if not allowed:
                 self._tally.filtered["no_permission"] += 1
             elif still is None or still.user_id != user_id:
                 self._tally.filtered["unsubscribed"] += 1
             else:
-                self._tally.delivered["notify-logged"] += recipient.send_shared(frame)
+                self._tally.delivered[topic[0]] += recipient.send_shared(frame)
+
+
+def _needed(event: Event) -> str:
+    """The permissions of which one is enough to see this change, joined by spaces.
+
+    Raises: ValueError, LookupError, TypeError: it says nothing of a setting.
+    """
+    if (event.stream, event.key) == APP_SETTINGS:
+        return _APPS
+    setting = orjson.loads(args_of(event.payload, event.stream, event.key))[1]
+    setting_id = str(setting["_id"])
+    return _ALL if " " in setting_id else f"{_ALL} change-setting-{setting_id}"

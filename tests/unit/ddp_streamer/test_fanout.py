@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from hubbub.contracts.event_log import (
+    APPS,
     EVERYONE,
     LOGGED,
     PRESENCE,
@@ -221,6 +222,8 @@ async def test_the_origin_of_an_ephemeral_event_gets_no_copy(hall: Hall) -> None
         (user_audience("u"), "notify-user", "u/subscriptions-changed"),
         (user_audience("u"), "notify-user", "v/message"),
         (EVERYONE, "notify-all", "x"),
+        (EVERYONE, "apps", "app/added"),
+        (APPS, "notify-logged", "x"),
         (LOGGED, "notify-logged", "x"),
     ],
 )
@@ -231,6 +234,19 @@ async def test_what_is_not_for_the_ephemeral_way_is_refused(
     frame = stream_frame(stream, key, b"[1]")
     hall.fanout.on_ephemeral(Event(audience, 0, 0, 0, "", Kind.FRAME, stream, key, {}, frame))
     assert listener.socket.sent == []
+
+
+def app_event(key: str, *args: Any) -> Event:
+    frame = stream_frame("apps", key, orjson.dumps(args))
+    return Event(APPS, 0, 0, 0, "", Kind.FRAME, "apps", key, {}, frame)
+
+
+async def test_what_becomes_of_apps_goes_to_who_listens(hall: Hall) -> None:
+    listening = hall.listen("c1", ("apps", "app/added"))
+    other = hall.listen("c2", ("apps", "app/removed"))
+    hall.fanout.on_ephemeral(app_event("app/added", "poll"))
+    assert [frame["fields"]["args"] for frame in listening.socket.sent] == [["poll"]]
+    assert other.socket.sent == []
 
 
 async def test_thousands_of_sockets_do_not_hold_the_loop_and_keep_the_order(hall: Hall) -> None:
@@ -574,6 +590,17 @@ async def test_settings_go_to_those_who_may_see_them(hall: Hall) -> None:
     assert ids(sees_all) == ["Y", "X", "Z"]
     assert ids(sees_one) == ["X"]
     assert ids(sees_none) == []
+
+
+async def test_settings_of_apps_go_to_who_manages_apps(hall: Hall) -> None:
+    topic = ("apps", "app/settingUpdated")
+    manages, views = (hall.listen(user, topic, user=user) for user in "ab")
+    hall.rights.permissions = {"a": {"manage-apps"}, "b": {"view-privileged-setting"}}
+    hall.fanout.on_ephemeral(app_event(topic[1], {"appId": "poll", "setting": {"id": "word"}}))
+    hall.event(setting("X"))
+    await eventually(lambda: manages.socket.sent)
+    assert manages.socket.sent[0]["fields"]["args"][0]["appId"] == "poll"
+    assert views.socket.sent == []
 
 
 async def test_who_stops_listening_to_settings_gets_none_that_waited(hall: Hall) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hubbub.contracts.event_log import EVERYONE, LOGGED, room_audience, user_audience
+from hubbub.contracts.event_log import APPS, EVERYONE, LOGGED, room_audience, user_audience
 from hubbub.errors import BadRequest, NotAllowed, NotFound
 from services.ddp_streamer.rights import Question
 from services.ddp_streamer.streams import Manner, Plan, Who, plan, wish
@@ -92,6 +92,7 @@ def test_unknown_streams_and_empty_events() -> None:
 
 
 def test_audiences_of_what_concerns_many() -> None:
+    assert plan("apps", "app/settingUpdated", "u1").audience == APPS
     assert plan("notify-all", "x", None).audience == EVERYONE
     assert plan("notify-logged", "x", "u").audience == LOGGED
 

@@ -31,6 +31,7 @@ from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.base import Contract, Event
 from hubbub.contracts.event_log import (
     APPEND_SUBJECTS,
+    APPS,
     CONTROL,
     EPHEMERAL_SUBJECTS,
     LIVE_SUBJECTS,
@@ -138,7 +139,11 @@ COMPONENTS: Mapping[str, Component] = MappingProxyType(
             calls=(Account, Authorization, Messaging),
             tells=(AppsChanged, Audited),
             hears=(MembershipChanged,),
-            publishes=(f"{EPHEMERAL_SUBJECTS}user.*", *_log_consumer("apps-engine")),
+            publishes=(
+                f"{EPHEMERAL_SUBJECTS}user.*",
+                f"{EPHEMERAL_SUBJECTS}{APPS}",
+                *_log_consumer("apps-engine"),
+            ),
         ),
         "authorization": Component(
             serves=(Authorization,),

@@ -39,6 +39,8 @@ CONTROL = Audience("control")
 """Hubs to streamers: markers and watermarks. Never reaches a client."""
 PRESENCE = Audience("presence")
 """Presence of all users; only ephemeral. The header `UID` tells whose."""
+APPS = Audience("apps")
+"""What becomes of apps and their commands, for signed-in sockets; only ephemeral."""
 
 
 def room_audience(room_id: str) -> Audience:
