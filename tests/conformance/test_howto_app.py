@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hubbub.ids import random_id
+from tests.conformance.app_live import running
 from tests.conformance.conftest import ADMIN_PASSWORD, Running, SignIn
 from tests.conformance.rest import Rest, User
 from tests.waiting import eventually
@@ -42,6 +43,14 @@ async def typed(line: str, hubbub: Running, folder: Path) -> str:
     return output.decode()
 
 
+async def tried(line: str, hubbub: Running, folder: Path) -> str:
+    """A line of the page that goes on until Ctrl-C, and gets it once it waits; what it printed."""
+    words = shlex.split(line.replace("http://127.0.0.1:3000", hubbub.url))[1:]
+    async with running([*words, "--yes"], folder) as live:
+        await live.says("Ctrl-C ends this")
+        return await live.ended()
+
+
 async def test_the_app_of_the_page(
     hubbub: Running, rest: Rest, admin: User, ana: User, sign_in: SignIn, tmp_path: Path
 ) -> None:
@@ -52,8 +61,10 @@ async def test_the_app_of_the_page(
             (tmp_path / name).write_text(text)
     await typed("hubbub app pack tea-timer", hubbub, tmp_path)
     lines = [line for language, _, text in blocks if language == "sh" for line in text.splitlines()]
-    install, listing, logs, remove = lines
+    live, install, listing, logs, remove = lines
 
+    assert "tea-timer 0.2.0: enabled" in await tried(live, hubbub, tmp_path)
+    assert (await rest.ask("GET", "/api/apps/tea-timer", user=admin)).status == 400
     assert await typed(install, hubbub, tmp_path) == "tea-timer 0.2.0: enabled\n"
     try:
         assert "@tea-timer.bot" in await typed(listing, hubbub, tmp_path)

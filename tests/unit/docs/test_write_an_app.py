@@ -74,7 +74,7 @@ def test_the_page_works(
             assert name.startswith("tea-timer/"), "a fragment without its place"
             reader.write(name, text)
         done += 1
-    assert done == len(re.findall(r"^```\w", PAGE.read_text(), re.MULTILINE)) == 12
+    assert done == len(re.findall(r"^```\w", PAGE.read_text(), re.MULTILINE)) == 13
 
 
 def test_the_page_names_everything_that_there_is() -> None:

@@ -2,12 +2,13 @@
 
     hubbub app new hello          a small whole app with a test
     hubbub app run hello          talk with it, without a server; it is loaded again when it changes
+    hubbub app run hello --url U  let it run in the Hubbub at U for as long as you work on it
     hubbub app check hello        whether it can be installed
     hubbub app pack hello         make hello-0.1.0.zip
     hubbub app install hello      into a running Hubbub; enable, disable, remove, logs
 
 `run` and `check` run the app's code here, with your rights and without the confinement in which
-a server runs it.
+a server runs it; with `--url`, `run` does so only to look for mistakes before it installs a change.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hubbub.apps.checking import Checked, check
 from hubbub.apps.engine import Refused
 from hubbub.apps.manifest import Manifest, WrongManifest, WrongSettings, read
 from hubbub.apps.simulator import Ended, Simulator, setting_value
-from hubbub.cli import apps, output
+from hubbub.cli import app_live, apps, output
 from hubbub.cli.failure import Failure, WrongUse
 
 
@@ -36,7 +37,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     packing_.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="instead of ID-VERSION.zip"
     )
-    running = actions.add_parser("run", help="talk with an app, without a server")
+    running = actions.add_parser(
+        "run",
+        help="talk with an app without a server, or let it run in one while you work on it",
+        description=app_live.ABOUT,
+    )
     running.add_argument(
         "--set",
         action="append",
@@ -44,6 +49,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a value for one of its settings; can be repeated",
     )
+    apps.yes_argument(running)
+    running.add_argument(
+        "--keep", action="store_true", help="with --url: leave it installed at the end"
+    )
+    apps.who_arguments(running, url=None)
     for action in (looking, packing_, running):
         action.add_argument("folder", type=Path, metavar="FOLDER")
     apps.add_actions(actions)
@@ -110,6 +120,10 @@ def _pack(chosen: argparse.Namespace) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    if chosen.url is not None:
+        return app_live.main(chosen)
+    if chosen.keep:
+        raise WrongUse("--keep is for an app in a running Hubbub: say --url, too")
     manifest = _manifest(chosen.folder)
     try:
         given = dict(_setting(manifest, pair) for pair in chosen.set)

@@ -3,8 +3,8 @@
     hubbub apps --url http://127.0.0.1:3000
 
 Signs in as `--username` (else HUBBUB_ADMIN_USERNAME, else `admin`) with the password in
-`--password-file` (else HUBBUB_ADMIN_PASSWORD). `hubbub app install|enable|disable|remove|logs` sign
-in in the same way.
+`--password-file` (else HUBBUB_ADMIN_PASSWORD), or with the token in `--token-file`. `hubbub app
+install|enable|disable|remove|logs`, and `run` with `--url`, sign in in the same way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import asyncio
 import io
 import os
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -28,17 +28,18 @@ from hubbub.apps.simulator import setting_value
 from hubbub.cli import output
 from hubbub.cli.failure import Failure, WrongUse
 
+_URL: Final = "http://127.0.0.1:3000"
 _WITHIN: Final = 90.0  # seconds for one call
 _ACTIONS: Final = ("install", "enable", "disable", "remove", "logs")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    _who(parser)
+    who_arguments(parser)
     output.json_argument(parser)
 
 
 def main(chosen: argparse.Namespace) -> int:
-    return asyncio.run(_signed_in(chosen, _list))
+    return asyncio.run(signed_in(chosen, _list))
 
 
 def add_actions(actions: Any) -> None:
@@ -52,10 +53,8 @@ def add_actions(actions: Any) -> None:
         metavar="NAME=VALUE",
         help="a value for one of its settings; can be repeated",
     )
-    installing.add_argument(
-        "--yes", action="store_true", help="grant what it asks for without a question"
-    )
-    _who(installing)
+    yes_argument(installing)
+    who_arguments(installing)
     for name, help_line in (
         ("enable", "let an app run"),
         ("disable", "let an app not run any more"),
@@ -66,7 +65,7 @@ def add_actions(actions: Any) -> None:
         action.add_argument("app", metavar="ID")
         if name == "logs":
             action.add_argument("--count", type=int, default=100, help="lines (%(default)s)")
-        _who(action)
+        who_arguments(action)
 
 
 def does(action: str) -> bool:
@@ -83,7 +82,7 @@ def act(chosen: argparse.Namespace) -> int:
         "remove": _remove,
         "logs": _logs,
     }
-    return asyncio.run(_signed_in(chosen, works[chosen.action]))
+    return asyncio.run(signed_in(chosen, works[chosen.action]))
 
 
 class Api:
@@ -102,11 +101,29 @@ class Api:
         async with self._session.request(method, url, headers=self._headers, **options) as response:
             return _answer(response.status, await response.read())
 
+    async def install(
+        self, data: bytes, permissions: list[str], settings: Mapping[str, object]
+    ) -> dict[str, Any]:
+        """The app, once its package is installed. Raises: Failure: refused."""
+        form = aiohttp.FormData()
+        form.add_field("app", data, filename="app.zip", content_type="application/zip")
+        form.add_field("permissions", orjson.dumps(permissions).decode())
+        form.add_field("settings", orjson.dumps(settings).decode())
+        app: dict[str, Any] = (await self.ask("POST", data=form))["app"]
+        return app
+
+    async def enable(self, app_id: str) -> dict[str, Any]:
+        """The app, which may run from now on. Raises: Failure: refused."""
+        body = {"status": "manually_enabled"}
+        app: dict[str, Any] = (await self.ask("POST", f"/{app_id}/status", json=body))["app"]
+        return app
+
 
 Work = Callable[[Api, argparse.Namespace], Awaitable[int]]
 
 
-async def _signed_in(chosen: argparse.Namespace, work: Work) -> int:
+async def signed_in(chosen: argparse.Namespace, work: Work) -> int:
+    """Do some work as the user who was named. Raises: Failure; WrongUse."""
     try:
         async with _api(chosen) as api:
             return await work(api, chosen)
@@ -118,8 +135,11 @@ async def _signed_in(chosen: argparse.Namespace, work: Work) -> int:
 
 @asynccontextmanager
 async def _api(chosen: argparse.Namespace) -> AsyncIterator[Api]:
-    url, username = chosen.url.rstrip("/"), chosen.username
-    body = {"user": username, "password": _password(chosen.password_file)}
+    url, username, token = chosen.url.rstrip("/"), chosen.username, chosen.token_file
+    if token is None:
+        body = {"user": username, "password": _password(chosen.password_file)}
+    else:
+        body = {"resume": _content(token, "--token-file")}
     timeout = aiohttp.ClientTimeout(total=_WITHIN)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         async with session.post(f"{url}/api/v1/login", json=body) as response:
@@ -127,13 +147,15 @@ async def _api(chosen: argparse.Namespace) -> AsyncIterator[Api]:
             try:
                 data = _answer(response.status, raw)["data"]
             except Failure as error:
-                raise Failure(f"cannot sign in as {username}: {error}") from None
+                as_whom = username if token is None else "the token's user"
+                raise Failure(f"cannot sign in as {as_whom}: {error}") from None
         headers = {"X-Auth-Token": data["authToken"], "X-User-Id": data["userId"]}
         try:
             yield Api(session, url, headers)
         finally:
-            async with session.post(f"{url}/api/v1/logout", headers=headers):
-                pass
+            if token is None:  # it is not ours to end
+                async with session.post(f"{url}/api/v1/logout", headers=headers):
+                    pass
 
 
 async def _list(api: Api, chosen: argparse.Namespace) -> int:
@@ -160,18 +182,13 @@ async def _list(api: Api, chosen: argparse.Namespace) -> int:
 
 async def _install(api: Api, chosen: argparse.Namespace) -> int:
     data, manifest = _package(chosen.package)
-    settings = dict(_setting(manifest, pair) for pair in chosen.set)
-    permissions = _granted(manifest, asked=not chosen.yes)
-    form = aiohttp.FormData()
-    form.add_field("app", data, filename="app.zip", content_type="application/zip")
-    form.add_field("permissions", orjson.dumps(permissions).decode())
-    form.add_field("settings", orjson.dumps(settings).decode())
-    return _tell((await api.ask("POST", data=form))["app"])
+    settings = settings_of(manifest, chosen.set)
+    grant(manifest, asked=not chosen.yes)
+    return _tell(await api.install(data, manifest.permissions, settings))
 
 
 async def _enable(api: Api, chosen: argparse.Namespace) -> int:
-    body = {"status": "manually_enabled"}
-    return _tell((await api.ask("POST", f"/{chosen.app}/status", json=body))["app"])
+    return _tell(await api.enable(chosen.app))
 
 
 async def _disable(api: Api, chosen: argparse.Namespace) -> int:
@@ -190,16 +207,25 @@ async def _remove(api: Api, chosen: argparse.Namespace) -> int:
 async def _logs(api: Api, chosen: argparse.Namespace) -> int:
     params = {"count": str(chosen.count)}
     for line in (await api.ask("GET", f"/{chosen.app}/logs", params=params))["logs"]:
-        print(f"{line['at']} {line['level']:<7} {line['text']}")
+        print(line_of(line))
     return 0
+
+
+def line_of(line: Mapping[str, Any]) -> str:
+    """Something that an app wrote down, as it is printed."""
+    return f"{line['at']} {line['level']:<7} {line['text']}"
 
 
 def _tell(app: Mapping[str, Any]) -> int:
     """Say how an app stands; 1: it does not run."""
-    print(f"{app['id']} {app['version']}: {_state(app)}")
-    if app["reason"]:
-        print(app["reason"])
+    print("\n".join(standing(app)))
     return 0 if app["status"] == "manually_enabled" else 1
+
+
+def standing(app: Mapping[str, Any]) -> list[str]:
+    """Lines that say how an app stands."""
+    lines = [f"{app['id']} {app['version']}: {_state(app)}"]
+    return [*lines, app["reason"]] if app["reason"] else lines
 
 
 def _state(app: Mapping[str, Any]) -> str:
@@ -212,7 +238,8 @@ def _state(app: Mapping[str, Any]) -> str:
     }.get(app["status"], str(app["status"]))
 
 
-def _granted(manifest: Manifest, *, asked: bool) -> list[str]:
+def grant(manifest: Manifest, *, asked: bool) -> None:
+    """Let whoever sits here grant what an app asks for. Raises: Failure: they do not."""
     if asked and manifest.permissions:
         print(f"{manifest.name} {manifest.version} asks for: {', '.join(manifest.permissions)}")
         if manifest.hosts:
@@ -223,7 +250,6 @@ def _granted(manifest: Manifest, *, asked: bool) -> list[str]:
             answer = ""
         if answer.strip().lower() not in ("y", "yes"):
             raise Failure("nothing was installed")
-    return manifest.permissions
 
 
 def _package(path: Path) -> tuple[bytes, Manifest]:
@@ -251,6 +277,11 @@ def _manifest_in(data: bytes) -> Manifest:
         raise packing.CannotPack(f"it is no package: {error}") from None
 
 
+def settings_of(manifest: Manifest, pairs: Sequence[str]) -> dict[str, object]:
+    """Values as they were typed, `NAME=VALUE` each. Raises: WrongUse."""
+    return dict(_setting(manifest, pair) for pair in pairs)
+
+
 def _setting(manifest: Manifest, pair: str) -> tuple[str, object]:
     name, sign, word = pair.partition("=")
     if not sign:
@@ -261,14 +292,33 @@ def _setting(manifest: Manifest, pair: str) -> tuple[str, object]:
         raise WrongUse(str(error)) from None
 
 
-def _who(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", default="http://127.0.0.1:3000", help="of Hubbub (%(default)s)")
+def yes_argument(parser: argparse.ArgumentParser) -> None:
+    """Whoever is not there to be asked."""
+    parser.add_argument(
+        "--yes", action="store_true", help="grant what it asks for without a question"
+    )
+
+
+def who_arguments(parser: argparse.ArgumentParser, *, url: str | None = _URL) -> None:
+    """Which Hubbub, and as whom.
+
+    Args:
+        url: unless another one is given; None: there is no such Hubbub then.
+    """
+    told = "of Hubbub (%(default)s)" if url else f"of a running Hubbub, as {_URL}"
+    parser.add_argument("--url", default=url, help=told)
     parser.add_argument(
         "--username",
         default=os.environ.get("HUBBUB_ADMIN_USERNAME") or "admin",
         help="who may manage apps (%(default)s)",
     )
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="that user's password")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="a personal access token, instead of name and password",
+    )
 
 
 def _password(file: Path | None) -> str:
@@ -277,10 +327,14 @@ def _password(file: Path | None) -> str:
         if not password:
             raise WrongUse("say --password-file FILE, or set HUBBUB_ADMIN_PASSWORD")
         return password
+    return _content(file, "--password-file")
+
+
+def _content(file: Path, option: str) -> str:
     try:
         return file.read_text().strip()
     except OSError as error:
-        raise WrongUse(f"--password-file {file}: {error.strerror}") from None
+        raise WrongUse(f"{option} {file}: {error.strerror}") from None
 
 
 def _answer(status: int, raw: bytes) -> dict[str, Any]:
