@@ -19,9 +19,14 @@ from hubbub.local.programs import free_port
 from tests.conformance.rest import Rest
 from tests.e2e.launched import MARK, ROOT, marked
 from tests.e2e.resilience.conversation import People
+from tests.e2e.resilience.hearers import ADMIN_PASSWORD
 from tests.e2e.resilience.measures import Costs, table
 from tests.e2e.resilience.processes import Hubbub
 
+SETTINGS = {
+    "HUBBUB_ADMIN_PASSWORD": ADMIN_PASSWORD,
+    "HUBBUB_APPS_ALLOWED_NETWORKS": '["127.0.0.0/8"]',
+}
 START = 90.0  # seconds
 STOP = 20.0  # seconds
 ROWS = pytest.StashKey[list[Costs]]()
@@ -41,7 +46,7 @@ def hubbub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hubbub]:
                 *("--port", str(port), "--data", str(running.data)),
             ],
             cwd=ROOT,
-            env={**kept, MARK: mark},
+            env={**kept, **SETTINGS, MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.resilience.conversation import PROMISE, People, conversation
+from tests.e2e.resilience.conversation import ENOUGH, PROMISE, People, conversation
+from tests.e2e.resilience.hearers import hearers
+from tests.e2e.resilience.history import Acked
 from tests.e2e.resilience.measures import Costs
 from tests.e2e.resilience.processes import Hubbub
 
@@ -79,3 +82,21 @@ async def test_a_transaction_loses_its_owner(
 
     assert cost.longest <= PROMISE
     assert cost.unanswered <= PROMISE
+
+
+async def test_apps_and_webhooks_hear_of_every_message(
+    hubbub: Hubbub, people: People, rows: list[Costs], tmp_path: Path
+) -> None:
+    """Of what was said before their engine was killed, while it was away, and after that."""
+    async with hearers(hubbub.url, tmp_path) as others, conversation(hubbub, people) as talk:
+        await others.have(ENOUGH)
+        before = {event.id for event in talk.history.events if isinstance(event, Acked)}
+        (old,) = hubbub.pids("apps-engine")
+        hubbub.signal(old, signal.SIGKILL)
+        await hubbub.replaced("apps-engine", old)
+        await talk.lasts(LINGER)
+        cost = await talk.end("kill -9 apps-engine with an app and a webhook")
+        rows.append(cost)
+        said = {event.id for event in talk.history.events if isinstance(event, Acked)}
+        assert len(said) > len(before)
+        await others.know(said)
