@@ -1,8 +1,9 @@
 """Brings events to the apps that want to hear them, each at its own pace.
 
-Every app has a queue and is told of one event at a time, in their order. An app that is behind
-by more than its queue holds misses the newest ones, which is counted and written down; nobody
-else waits for it.
+Every app has a queue and is told of one event at a time, in their order. After a start of the
+engine all that happened meanwhile comes at once, so while an app works off a full queue everybody
+waits for it, for a while. An app that does not catch up, or does not move, misses the newest
+events, which is counted and written down, and nobody waits for it any more.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ log = get_logger(__name__)
 _ROOMS_KNOWN: Final = 30.0  # seconds for which it is believed where an app's user is a member
 _RESTARTING: Final = 65.0  # seconds for which an event waits for an app that is started again
 _RETRY: Final = 1.0  # seconds
+_MOMENT: Final = 0.02  # seconds
+_CATCHING_UP: Final = 30.0  # seconds that others wait for one app, until it has caught up
+_MOVING: Final = 1.0  # seconds in which it is done with an event meanwhile
 _SETTLED: Final = 30.0  # seconds after which nobody waits for apps that do not start
 _LOOK: Final = 2.0  # seconds between two looks at what others want
 
@@ -65,8 +69,28 @@ class _Line:
     """The events that wait for one app."""
 
     queue: asyncio.Queue[tuple[Entry, Heard]]
-    task: asyncio.Task[None]
+    moved: float
+    """When it was done with an event, monotonic seconds."""
+    waited: float = 0.0
+    """Seconds that others waited for it since it was not behind."""
     dropping: bool = False
+    told: Entry | None = None
+    """What it is being told of."""
+    task: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        """Tell the app of nothing more."""
+        if self.task is not None:
+            self.task.cancel()
+
+    def forget(self) -> None:
+        """Be done with all that it was to be told of."""
+        entries = [self.told] if self.told is not None else []
+        while not self.queue.empty():
+            entries.append(self.queue.get_nowait()[0])
+        self.told = None
+        for entry in entries:
+            entry.release()
 
 
 @dataclass(slots=True)
@@ -139,7 +163,7 @@ class Deliveries:
                     await self._tell_other(other, one, headers.get(Header.EVENT_ID))
             for app in list(self.apps().values()):
                 if self._wants(app, one) and await self._may_hear(app, one):
-                    self._put(app, entry, one)
+                    await self._put(app, entry, one)
 
     async def _tell_other(self, other: _Others, heard: Heard, mark: str | None) -> None:
         payload = ejson.decode(heard.payload)
@@ -166,16 +190,18 @@ class Deliveries:
         """An app was stopped: nothing waits for it any more."""
         line = self._lines.pop(app_id, None)
         if line is not None:
-            line.task.cancel()
+            line.close()
+            line.forget()
 
     async def close(self) -> None:
         """Let go of everything; what was not done with comes again."""
         lines = [*self._lines.values()]
         self._lines.clear()
         for line in lines:
-            line.task.cancel()
-        if lines:
-            await asyncio.wait([line.task for line in lines])
+            line.close()
+        await asyncio.gather(
+            *(line.task for line in lines if line.task is not None), return_exceptions=True
+        )
 
     def _settling(self) -> bool:
         """Whether the engine has just begun, and somebody has not said what they want."""
@@ -218,13 +244,17 @@ class Deliveries:
             known = self._rooms[bot_id] = _Rooms(ids, now + _ROOMS_KNOWN)
         return known.ids
 
-    def _put(self, app: RunningApp, entry: Entry, heard: Heard) -> None:
+    async def _put(self, app: RunningApp, entry: Entry, heard: Heard) -> None:
         app_id = app.who.app_id
         line = self._lines.get(app_id)
         if line is None:
-            queue: asyncio.Queue[tuple[Entry, Heard]] = asyncio.Queue(self.waiting)
-            task = asyncio.create_task(self._tell(app_id, queue), name=f"events of {app_id}")
-            line = self._lines[app_id] = _Line(queue, task)
+            line = self._lines[app_id] = _Line(asyncio.Queue(self.waiting), self.clock.monotonic())
+            line.task = asyncio.create_task(self._tell(app_id, line), name=f"events of {app_id}")
+        if line.queue.empty():
+            line.waited, line.dropping = 0.0, False
+        await self._catching_up(app_id, line)
+        if self._lines.get(app_id) is not line:
+            return  # it was stopped meanwhile
         try:
             line.queue.put_nowait((entry, heard))
         except asyncio.QueueFull:
@@ -234,13 +264,28 @@ class Deliveries:
             line.dropping = True
         else:
             entry.hold()
-            line.dropping = False
 
-    async def _tell(self, app_id: str, queue: asyncio.Queue[tuple[Entry, Heard]]) -> None:
+    async def _catching_up(self, app_id: str, line: _Line) -> None:
+        """Wait for a place in a queue, as long as there is hope."""
+        begun = now = self.clock.monotonic()
+        until = begun + _CATCHING_UP - line.waited
+        while (
+            line.queue.full()
+            and now < until
+            and now - line.moved < _MOVING
+            and self._lines.get(app_id) is line
+        ):
+            await self.clock.sleep(_MOMENT)
+            now = self.clock.monotonic()
+        line.waited += now - begun
+
+    async def _tell(self, app_id: str, line: _Line) -> None:
         while True:
-            entry, heard = await queue.get()
+            line.told, heard = await line.queue.get()
             await self._tell_one(app_id, heard)
-            entry.release()
+            line.moved = self.clock.monotonic()
+            line.told.release()
+            line.told = None
 
     async def _tell_one(self, app_id: str, heard: Heard) -> None:
         """Tell an app of an event. While it is started again the event waits for it."""

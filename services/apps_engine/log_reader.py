@@ -31,7 +31,7 @@ CONSUMER: Final = "apps-engine"
 _BATCH: Final = 64
 _UNDER_WAY: Final = 512  # events that are handed over and not yet done with
 _FETCH_WAIT: Final = 1.0  # seconds; after that it is seen whether other events are wanted
-_ACK_WAIT: Final = 60.0  # seconds until an event that nobody is done with is sent again
+_ACK_WAIT: Final = 10.0  # seconds until an event comes again that an engine left behind
 _AGAIN: Final = 2.0  # seconds until an event comes again that could not be handed over
 _PAUSE: Final = 1.0  # seconds after trouble
 

@@ -66,6 +66,17 @@ class MongoCallStore:
             )
         return taken
 
+    async def hold(self, calls: Mapping[str, int], until: datetime) -> None:
+        """Work on some calls for longer.
+
+        Args:
+            calls: the ids, and which repetition of each is being made. One that has ended, or
+                waits for the next, is left as it is.
+        """
+        held = [{"_id": call_id, "pending.tries": tries} for call_id, tries in calls.items()]
+        with answering(), pymongo.timeout(QUERY_TIMEOUT):
+            await self._calls.update_many({"$or": held}, {"$set": {"pending.due": until}})
+
     async def next_due(self, besides: Collection[str]) -> datetime | None:
         """When the next call is due; None: none is waiting."""
         with answering(), pymongo.timeout(QUERY_TIMEOUT):

@@ -24,6 +24,7 @@ from services.apps_engine.egress import Egress
 from services.apps_engine.metrics import HookOutcome, WebhookMetrics
 from services.apps_engine.store.calls import MongoCallStore
 from services.apps_engine.store.integrations import MongoIntegrationStore
+from services.apps_engine.webhooks.calling import Caller
 from services.apps_engine.webhooks.incoming import Incoming
 from services.apps_engine.webhooks.managing import Managing
 from services.apps_engine.webhooks.outgoing import Outgoing
@@ -49,24 +50,35 @@ class Integrations:
         store, calls = MongoIntegrationStore(database), MongoCallStore(database)
         places = Places(messaging, account)
         self.incoming = Incoming(messaging, places)
-        self.outgoing = Outgoing(
+        self._caller = Caller(
             store,
             calls,
             egress,
-            authorization,
-            places,
             self.incoming,
             metrics,
+            self.forget,
             self._now,
             self._clock,
         )
-        self.managing = Managing(
-            store, calls, authorization, places, self._now, self.outgoing.forget
+        self.outgoing = Outgoing(
+            store,
+            calls,
+            authorization,
+            places,
+            metrics,
+            self._caller.wake,
+            self._now,
+            self._clock,
         )
+        self.managing = Managing(store, calls, authorization, places, self._now, self.forget)
 
     async def run(self) -> None:
         """Make the calls of outgoing webhooks until cancelled."""
-        await self.outgoing.run()
+        await self._caller.run()
+
+    def forget(self) -> None:
+        """Integrations changed: what is known of them is read anew."""
+        self.outgoing.forget()
 
     async def wanted(self) -> frozenset[str]:
         """The events that `on_event` is of use for now."""

@@ -18,7 +18,7 @@ from tests.integration.apps_engine.outside import Outside, outside
 from tests.waiting import eventually
 
 ADMIN_PASSWORD = "correct-horse-battery"
-WITHIN = 120.0  # seconds; a call that its engine left over is made again after one minute
+WITHIN = 60.0  # seconds
 
 _MANIFEST = """
 id = "listener"

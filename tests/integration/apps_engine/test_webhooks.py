@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from hubbub.bus import LocalBus
@@ -36,6 +38,8 @@ from services.apps_engine.domain.addresses import Network, networks_of
 from services.apps_engine.egress import Egress
 from services.apps_engine.metrics import WebhookMetrics
 from services.apps_engine.migration import expand
+from services.apps_engine.store.calls import MongoCallStore
+from services.apps_engine.webhooks import calling
 from services.apps_engine.webhooks.integrations import IntegrationDoors, Integrations
 from tests.integration.apps_engine.outside import Outside, outside, saying, status
 from tests.integration.gateway.fakes import FakeAccount, FakeAuthorization, FakeMessaging, made
@@ -502,6 +506,50 @@ async def test_what_was_heard_before_the_end_is_called_after_it(site: Site) -> N
     await site.start()
     await site.ended(hook)
     assert [one.json["text"] for one in site.other.received] == ["kept"]
+
+
+async def test_a_server_that_takes_long_is_called_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than a call is left alone whose engine is gone."""
+    await site.stop()
+    monkeypatch.setattr(calling, "_LEASE", timedelta(seconds=2))
+    monkeypatch.setattr(calling, "_HOLD", 0.1)
+    monkeypatch.setattr(calling, "_LOOK", 0.1)
+    await site.start()
+    go_on = asyncio.Event()
+
+    async def at_last(_: web.BaseRequest) -> web.StreamResponse:
+        await go_on.wait()
+        return web.Response(status=500)
+
+    site.other.will(at_last, status(200))
+    hook = await site.make(OUT, retryFailedCalls=True, retryDelay="powers-of-ten")
+    await site.hear("patience")
+    await eventually(lambda: site.other.received, within=30)
+    await asyncio.sleep(3)
+    assert len(site.other.received) == 1
+
+    go_on.set()
+    await site.ended(hook)
+    assert len(site.other.received) == 2
+
+
+async def test_what_waits_is_not_held(site: Site) -> None:
+    """Only the very try that is being made: not its repetition, and not what has ended."""
+    await site.stop()
+    calls, now = MongoCallStore(site.database), site.world.now()
+    later = now + timedelta(hours=1)
+    for call_id in ("begun", "waits", "ended"):
+        await calls.add({"_id": call_id, "pending": {"due": now, "tries": 0}})
+    await calls.note("waits", "going-to-retry-1", now, due=later)
+    await calls.note("ended", "too-many-retries", now, ends=True)
+
+    await calls.hold({"begun": 0, "waits": 0, "ended": 0}, now + timedelta(minutes=1))
+
+    found = site.database["rocketchat_integration_history"].find({})
+    due = {one["_id"]: one.get("pending", {}).get("due") async for one in found}
+    assert due == {"begun": now + timedelta(minutes=1), "waits": later, "ended": None}
 
 
 async def test_documents_of_other_tools_hold_up_nobody(site: Site) -> None:
