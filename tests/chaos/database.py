@@ -210,4 +210,7 @@ class ReplicaSet:
             # As operators of Hubbub are told: what a dead process has begun holds its locks
             # until then.
             "--setParameter", "transactionLifetimeLimitSeconds=4",
+            # And a secondary that follows a frozen primary leaves it sooner.
+            "--setParameter", "oplogNetworkTimeoutBufferSeconds=1",
+            "--setParameter", "oplogRetriedFindMaxSeconds=1",
         ]  # fmt: skip

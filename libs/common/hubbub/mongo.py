@@ -196,6 +196,10 @@ def _options(
         "serverSelectionTimeoutMS": round(settings.server_selection_timeout * 1000),
         "connectTimeoutMS": round(settings.connect_timeout * 1000),
         "socketTimeoutMS": round(settings.socket_timeout * 1000),
+        # Members are heard every two seconds instead of ten: one that stands still with all its
+        # connections open is given up after that and `connect_timeout`, and what waits for it
+        # is cancelled and goes to its successor.
+        "heartbeatFrequencyMS": 2000,
         "maxIdleTimeMS": 300_000,
         "maxPoolSize": settings.pool_size,
         "tz_aware": True,
