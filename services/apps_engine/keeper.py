@@ -28,9 +28,8 @@ from hubbub.contracts.apps import (
     PermissionsNotGranted,
 )
 from hubbub.contracts.documents import Document
-from hubbub.contracts.messages import NewMessage
 from hubbub.errors import BadRequest, HubbubError
-from hubbub.ids import UserId, random_id
+from hubbub.ids import UserId
 from hubbub.telemetry.log import get_logger
 from hubbub.telemetry.version import version
 from services.apps_engine import packages
@@ -39,6 +38,7 @@ from services.apps_engine.confinement.plan import MEBIBYTE, Plan
 from services.apps_engine.confinement.report import Confinement
 from services.apps_engine.domain import records
 from services.apps_engine.domain.boundaries import Boundary, active
+from services.apps_engine.farewell import Farewell
 from services.apps_engine.herald import Herald
 from services.apps_engine.metrics import AppsMetrics
 from services.apps_engine.processes import Ending
@@ -50,6 +50,8 @@ log = get_logger(__name__)
 
 STARTED_WITHIN: Final = 20.0
 """Seconds that whoever enables an app waits to see it run."""
+_FAREWELL: Final = 3.0
+"""Seconds that an engine which ends gives to telling people of apps that were disabled."""
 _DECLARED: Final = "declared:"  # begins the ids of jobs that an app always has
 _REQUIRED: Final = "a value is required"
 
@@ -68,6 +70,7 @@ class _Life:
     settings: dict[str, Any]
     """Effective ones."""
     scratch: Path
+    installer: UserId
     task: asyncio.Task[None] | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set as soon as it is known whether it runs."""
@@ -107,6 +110,8 @@ class Keeper:
         self._lives: dict[str, _Life] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._installed: frozenset[str] = frozenset()
+        self._farewell = Farewell(around.account, around.authorization, around.messaging)
+        self._leaving: set[asyncio.Task[None]] = set()  # of apps that were given up just now
 
     def running(self) -> Mapping[str, RunningApp]:
         """The apps that are meant to run, by id."""
@@ -152,6 +157,12 @@ class Keeper:
     async def close(self) -> None:
         """End every app; in the database they stay as they are."""
         await asyncio.gather(*(self._end(app_id) for app_id in list(self._lives)))
+        leaving = [*self._leaving]
+        if leaving:
+            await asyncio.wait(leaving, timeout=_FAREWELL)
+            for task in leaving:
+                task.cancel()
+            await asyncio.wait(leaving)
 
     # -- what administrators do
 
@@ -333,7 +344,12 @@ class Keeper:
         )
         listener = _AppListener(self, app_id)
         kept = self._supervise(plan, lambda: manifest.start(life.settings), bridge, listener)
-        life = _Life(RunningApp(who, manifest, bridge, kept, self._metrics), settings, scratch)
+        life = _Life(
+            RunningApp(who, manifest, bridge, kept, self._metrics),
+            settings,
+            scratch,
+            UserId(document["installedBy"]),
+        )
         self._lives[app_id] = life
         # Apart from whoever installs or enables it: it lives longer than their request.
         life.task = asyncio.create_task(
@@ -431,21 +447,14 @@ class Keeper:
         self._around.logbook.write(app_id, "error", f"It was disabled: {reason}")
         try:
             await self._note(app_id, AppStatus.ERROR, reason)
-            await self._tell_installer(app_id, life.app, reason)
         except HubbubError as error:
             log.warning("app_end_not_noted", app=app_id, code=str(error.code))
         life.settled.set()
         await self._changed()
-
-    async def _tell_installer(self, app_id: str, app: RunningApp, reason: str) -> None:
-        """Whoever installed it hears of it from its own user."""
-        document = await self._document(app_id)
-        bot = app.who.bot_id
-        person = await self._account.user_info(bot, user_id=document["installedBy"])
-        room = await self._around.messaging.create_direct(bot, [person["username"]])
-        text = f"I was disabled: {reason}"
-        message = NewMessage(id=random_id(), room_id=str(room["_id"]), text=text)
-        await self._around.messaging.send_message(bot, message)
+        if life.task is not None:
+            self._leaving.add(life.task)
+            life.task.add_done_callback(self._leaving.discard)
+        await self._farewell.tell(life.app.who, life.installer, reason)
 
     async def _plan_jobs(self, app_id: str, declared: Mapping[str, str]) -> None:
         present = {job["id"]: job for job in await self._store.jobs.of_app(app_id)}

@@ -202,6 +202,10 @@ class AuthorizationService(Authorization):
         """See the contract."""
         return await self._editor.holders(user_id, role, paging, room_id)
 
+    async def administrators(self) -> list[Document]:
+        """See the contract."""
+        return await self._store.administrators()
+
     async def users_in_public_roles(self) -> list[Document]:
         """See the contract."""
         public = [str(role["_id"]) for role in await self._facts.roles() if role.get("description")]

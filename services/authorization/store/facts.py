@@ -22,6 +22,7 @@ Pair = tuple[UserId, RoomId]
 TeamPair = tuple[str, UserId | None]
 """A team and who asks; None is a stranger."""
 
+ADMINISTRATORS = 20  # users who are told what administrators have to know
 PUBLIC_ROLE_LIMIT = 5000  # users listed as holders of public roles
 
 _PUBLIC_TEAM = 0
@@ -65,6 +66,10 @@ class AuthorizationStore(Protocol):
 
     async def users_with_roles(self, roles: list[str]) -> list[Document]:
         """`{"_id", "username", "roles"}` of the users that hold any of `roles`."""
+        ...
+
+    async def administrators(self) -> list[Document]:
+        """`{"_id", "username"}` of the first active users in the role `admin`, by username."""
         ...
 
 
@@ -196,6 +201,12 @@ class MongoAuthorizationStore:
             return await self._users.find(
                 {"roles": {"$in": roles}}, {"username": 1, "roles": 1}
             ).to_list(PUBLIC_ROLE_LIMIT)
+
+    async def administrators(self) -> list[Document]:
+        """`{"_id", "username"}` of the first active users in the role `admin`, by username."""
+        async with self._reading():
+            found = self._users.find({"roles": "admin", "active": True}, {"username": 1})
+            return await found.sort("username", 1).limit(ADMINISTRATORS).to_list()
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[None]:

@@ -205,6 +205,7 @@ async def test_lists(workspace: Workspace, authorization: Authorization, clock: 
     assert await authorization.users_in_public_roles() == [
         {"_id": "root", "username": "root", "roles": ["admin", "user"]}
     ]
+    assert await authorization.administrators() == [{"_id": "root", "username": "root"}]
 
 
 # -- caches ---------------------------------------------------------------------------------------
@@ -362,6 +363,7 @@ async def test_no_collection_scans(workspace: Workspace, service: AuthorizationS
     await service.can_read_room(PUBLIC, None)
     await service.has_permission(UserId("u4"), "create-c", rooms[4])
     await service.users_in_public_roles()
+    await service.administrators()
     await service.permissions(utc_now())
     await service.roles_changed(utc_now())
     await workspace.user("root", "admin")

@@ -496,6 +496,9 @@ class FakeAuthorization(Authorization):
     async def roles(self) -> list[Document]:
         return [{"_id": name, "name": name, "scope": scope} for name, (scope, _) in ROLES.items()]
 
+    async def administrators(self) -> list[Document]:
+        return await self.users_in_public_roles()
+
     async def users_in_public_roles(self) -> list[Document]:
         return [
             {"_id": user["_id"], "username": user["username"], "roles": ["admin"]}

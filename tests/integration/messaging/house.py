@@ -105,6 +105,9 @@ class FakeAuthorization(Authorization):
     async def roles(self) -> list[Document]:
         return []
 
+    async def administrators(self) -> list[Document]:
+        return []
+
     async def users_in_public_roles(self) -> list[Document]:
         return []
 

@@ -236,6 +236,12 @@ class Authorization(Contract, Protocol, name="authorization"):
         ...
 
     @action(idempotent=True)
+    async def administrators(self) -> list[Document]:
+        """`{"_id", "username"}` of whom a service tells what an administrator has to know: the
+        active users in the role `admin`, at most 20, by username."""
+        ...
+
+    @action(idempotent=True)
     async def users_in_public_roles(self) -> list[Document]:
         """`{"_id", "username", "roles"}` of the users in roles that have a description."""
         ...
