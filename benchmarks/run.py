@@ -33,9 +33,10 @@ SHORT: Mapping[str, str] = {
     "hub": "--events 30000 --rate 5000 --seconds 5",
     "funnel": "--seconds 1.5",
     "end_to_end": "--users 1000 --rate 100 --seconds 8 --rounds 2 --relogin",
+    "apps": "--rounds 4 --seconds 3 --starts 5",
     "change_stream_drivers": "--events 20000 --rounds 1",
 }
-"""Measurement → its options, four minutes in all."""
+"""Measurement → its options, six minutes in all."""
 
 FULL: Mapping[str, str] = {
     "streamer": "--rounds 9 --events 50 --bare 8000 --working 4000 --idle 60",
@@ -43,6 +44,8 @@ FULL: Mapping[str, str] = {
     "hub": "--events 100000 --rate 5000 --seconds 30",
     "funnel": "--seconds 10",
     "end_to_end": "--users 4000 --rate 200 --seconds 30 --rounds 5 --relogin",
+    "apps": "--rounds 15 --seconds 5 --starts 20",
+    "app_attacks": "--before 4 --during 7",
     "fanout_connection": "--rounds 7",
     "change_stream_drivers": "--events 100000 --rounds 5",
 }

@@ -11,13 +11,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT, cpu_seconds, free_port, on_cores, rss_bytes
+from hubbub.local.plans import installed_services
 from hubbub.local.programs import find_nats_server
 
 READY = 90.0  # seconds that a whole Hubbub may take to start
@@ -138,9 +139,14 @@ class Hubbub:
 
 
 @asynccontextmanager
-async def hubbub() -> AsyncIterator[Hubbub]:
-    """A whole Hubbub as `hubbub up` runs it, in a folder of its own."""
+async def hubbub(leaving_out: Collection[str] = ()) -> AsyncIterator[Hubbub]:
+    """A whole Hubbub as `hubbub up` runs it, in a folder of its own.
+
+    Args:
+        leaving_out: services that are not run.
+    """
     port, password = free_port(), "correct-horse-battery"
+    services = [name for name in installed_services() if name not in leaving_out]
     with tempfile.TemporaryDirectory(prefix="hubbub-bench-") as name:
         folder = Path(name)
         output = folder / "out.log"
@@ -149,6 +155,7 @@ async def hubbub() -> AsyncIterator[Hubbub]:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "hubbub.cli.main", "up"),
                 *("--port", str(port), "--data", str(folder / "data")),
+                *("--services", ",".join(services)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

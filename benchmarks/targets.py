@@ -178,6 +178,18 @@ TARGETS = (
         "fewer users",
     ),
     Target(
+        "apps.none.added_p50",
+        "added to a message by apps that there are none of",
+        "at most", 0.1, "ms",
+        "send to receive, median; beside a Hubbub without the apps engine, in turn",
+    ),
+    Target(
+        "apps.hook.added_p99",
+        "added to a message by an app that judges it, p99",
+        "at most", 10, "ms",
+        "the same, with an app that is asked before each message",
+    ),
+    Target(
         "startup",
         "start-up",
         "at most", 8, "s",

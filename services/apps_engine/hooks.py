@@ -2,7 +2,8 @@
 
 One after the other, each about what the one before made of it. An app that does not answer in
 time, answers nonsense or is not there is passed by and counted: no app can stop the others, or
-everybody's messages.
+everybody's messages. One that goes on not to answer in time is not asked for a while, so that not
+every message waits for it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from hubbub.clock import Clock
 from hubbub.contracts.apps import HOOK_WITHIN, AppDisabled, AppFailed, Verdict
 from hubbub.contracts.documents import Document, Text
 from hubbub.ddp import ejson
+from hubbub.errors import Timeout
+from hubbub.telemetry.log import get_logger
+from services.apps_engine.logbook import Level
 from services.apps_engine.running import RunningApp
+
+log = get_logger(__name__)
 
 SENDING: Final = "message_sending"
 _ONE: Final = 0.5  # seconds for one app
@@ -42,9 +48,19 @@ class _Said(BaseModel):
 class Hooks:
     """The hooks of all apps."""
 
-    def __init__(self, apps: Callable[[], Mapping[str, RunningApp]], clock: Clock) -> None:
+    def __init__(
+        self,
+        apps: Callable[[], Mapping[str, RunningApp]],
+        clock: Clock,
+        write: Callable[[str, Level, str], None],
+    ) -> None:
+        """
+        Args:
+            write: notes a line where administrators look for what became of an app.
+        """
         self._apps = apps
         self._clock = clock
+        self._write = write
 
     async def before_message(self, message: Document) -> Verdict:
         """What the apps think of a message."""
@@ -55,15 +71,15 @@ class Hooks:
             if app.declared is None or SENDING not in app.declared.hooks:
                 continue
             within = min(_ONE, until - self._clock.monotonic())
-            if within < _LEAST:
+            if within < _LEAST or not app.trust.asks(self._clock.monotonic()):
                 app.metrics.asked(app_id, "hook", "dropped", 0.0)
                 continue
             try:
-                said = _Said.model_validate(
-                    await app.ask("hook", {"name": SENDING, "message": dict(about)}, within=within)
-                )
+                answer = await self._ask(app, about, within)
             except (AppDisabled, AppFailed):
                 continue
+            try:
+                said = _Said.model_validate(answer)
             except ValidationError:
                 app.metrics.asked(app_id, "hook", "error", 0.0)
                 continue
@@ -83,3 +99,20 @@ class Hooks:
                 if attachments is not None:
                     about["attachments"] = attachments
         return verdict
+
+    async def _ask(self, app: RunningApp, message: Document, within: float) -> Any:
+        try:
+            args = {"name": SENDING, "message": dict(message)}
+            answer = await app.ask("hook", args, within=within)
+        except AppFailed as failed:
+            if not isinstance(failed.__cause__, Timeout):
+                app.trust.answered()
+            elif app.trust.missed(self._clock.monotonic()):
+                log.warning("app_hook_rests", app=app.who.app_id, seconds=app.trust.rest)
+                text = (
+                    f"It is not asked before messages for {app.trust.rest:g} s: it takes too long"
+                )
+                self._write(app.who.app_id, "error", text)
+            raise
+        app.trust.answered()
+        return answer

@@ -15,6 +15,7 @@ from hubbub.contracts.apps import AppCommand, AppDisabled, AppFailed
 from hubbub.errors import HubbubError, Timeout, Unavailable
 from services.apps_engine.bridge import Bridge, Who
 from services.apps_engine.domain.frames import NEEDS
+from services.apps_engine.domain.watch import Trust
 from services.apps_engine.metrics import AppsMetrics, Asked, Outcome
 
 HOOKS: Final = ("message_sending",)
@@ -117,6 +118,8 @@ class RunningApp:
     """None: it has not started yet."""
     confinement: tuple[str, ...] = ()
     restarts: int = 0
+    trust: Trust = field(default_factory=Trust)
+    """Whether messages wait for what it thinks of them."""
 
     @property
     def commands(self) -> list[AppCommand]:
@@ -139,7 +142,7 @@ class RunningApp:
 
         Raises:
             AppDisabled: it is not running now.
-            AppFailed: it could not do it, in its own words, or not in time.
+            AppFailed: it could not do it, in its own words; or not in time, because of a Timeout.
         """
         begun = time.perf_counter()
         outcome: Outcome = "error"
@@ -149,9 +152,9 @@ class RunningApp:
         except Unavailable:
             outcome = "gone"
             raise AppDisabled(f"{self.manifest.name} is not running") from None
-        except Timeout:
+        except Timeout as late:
             outcome = "timeout"
-            raise AppFailed(f"{self.manifest.name} did not answer in time") from None
+            raise AppFailed(f"{self.manifest.name} did not answer in time") from late
         except HubbubError as error:
             raise AppFailed(error.reason or f"{self.manifest.name} could not do it") from None
         finally:

@@ -148,7 +148,7 @@ class AppsService(IntegrationDoors, Apps):
             settings=settings,
             folder=folder,
         )
-        self._hooks = Hooks(self._keeper.running, self._clock)
+        self._hooks = Hooks(self._keeper.running, self._clock, self.logbook.write)
         self._asking = Asking(self._keeper.running, authorization, messaging)
         self._offered = Offers()
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 
 from services.apps_engine.confinement import kernel
@@ -13,14 +14,31 @@ from services.apps_engine.confinement.plan import Plan
 from services.apps_engine.confinement.report import Confinement, Means, State
 
 _ROOT = 0
+_TRIES = 40
+_PAUSE = 0.05  # seconds
 
 
 def give_way(plan: Plan) -> None:
     """Everybody else goes first: for the processor, and to stay when memory ends."""
     with contextlib.suppress(OSError):
         os.nice(plan.niceness)
+    _give_way_as_a_session(plan.niceness)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def _give_way_as_a_session(niceness: int) -> None:
+    """Where the kernel shares the processor among sessions (`sched_autogroup_enabled`), niceness
+    counts only within one, and this one is the app's own: it has to give way as a whole."""
+    for _ in range(_TRIES):
+        try:
+            Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
+        except BlockingIOError:  # one such wish is taken every 100 ms, of all processes together
+            time.sleep(_PAUSE)
+        except OSError:
+            return
+        else:
+            return
 
 
 def die_with(parent: int, report: Confinement) -> None:

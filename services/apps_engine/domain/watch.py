@@ -1,4 +1,4 @@
-"""When a running app has gone too far: processor, memory, disk, and silence.
+"""When a running app has gone too far: processor, memory, disk, silence, and delay.
 
 Every moment is an argument, in seconds of a clock that never goes back.
 """
@@ -95,6 +95,40 @@ class Silence:
             self._since = asked
         self._missed += 1
         return self._missed >= self.calls and now - self._since >= self.span
+
+
+@dataclass(slots=True)
+class Trust:
+    """Whether an app is asked before a message is stored.
+
+    Everybody's message waits for its answer. So after `misses` deadlines in a row it is left
+    alone for `rest` seconds; then a single message tries whether it answers again.
+    """
+
+    misses: int = 3
+    rest: float = 15.0  # seconds
+    _missed: int = field(init=False, default=0)
+    _until: float = field(init=False, default=0.0)
+
+    def asks(self, now: float) -> bool:
+        """Whether it is asked now. One that is tried is left alone again until it has answered."""
+        if self._missed < self.misses:
+            return True
+        if now < self._until:
+            return False
+        self._until = now + self.rest
+        return True
+
+    def answered(self) -> None:
+        """It did, whatever it said."""
+        self._missed = 0
+
+    def missed(self, now: float) -> bool:
+        """A deadline passed; returns whether it is left alone from now on, and was not before."""
+        self._missed += 1
+        if self._missed >= self.misses:
+            self._until = now + self.rest
+        return self._missed == self.misses
 
 
 def _mebibytes(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,24 @@ async def test_an_app_starts_and_stops(launch: Launch) -> None:
     assert not exists(app.process.pid)
     with pytest.raises(Unavailable, match="was stopped"):
         await app.do("ping")
+
+
+def _session_niceness(pid: int) -> int | None:
+    """As "/autogroup-7 nice 10"; None where the kernel knows nothing of it."""
+    try:
+        shown = Path(f"/proc/{pid}/autogroup").read_text(encoding="ascii")
+    except OSError:
+        return None
+    return int(shown.split()[-1]) if shown else None
+
+
+async def test_an_app_gives_way(launch: Launch) -> None:
+    """As a process; and as a session, where sessions share the processor."""
+    app = await launch()
+    nicer = os.getpriority(os.PRIO_PROCESS, 0)
+
+    assert os.getpriority(os.PRIO_PROCESS, app.process.pid) == min(nicer + app.plan.niceness, 19)
+    assert _session_niceness(app.process.pid) in (app.plan.niceness, None)
 
 
 async def test_an_app_that_does_not_stop_is_killed(launch: Launch) -> None:

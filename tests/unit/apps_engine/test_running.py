@@ -108,8 +108,12 @@ async def test_asking_in_vain(answer: Exception, raised: type[Exception], outcom
     assert registry.get_sample_value("hubbub_app_calls_total", labels) == 1
 
 
+def unwritten(*line: str) -> None:
+    raise AssertionError(line)
+
+
 def hooks(**apps: RunningApp) -> Hooks:
-    return Hooks(lambda: apps, FakeClock())
+    return Hooks(lambda: apps, FakeClock(), unwritten)
 
 
 MESSAGE = {"rid": "r", "msg": "one"}
@@ -164,16 +168,37 @@ async def test_when_the_time_is_up_the_rest_is_passed_by() -> None:
 
     late = Answering()
     apps = {"a": app("a", Slow()), "b": app("b", late)}
-    verdict = await Hooks(lambda: apps, clock).before_message(MESSAGE)
+    verdict = await Hooks(lambda: apps, clock, unwritten).before_message(MESSAGE)
     assert verdict.kind == "allow"
     assert late.asked == []
+
+
+async def test_messages_do_not_wait_for_an_app_that_goes_on_not_to_answer() -> None:
+    clock, lines = FakeClock(), []
+    kept = Answering(Timeout(), BadRequest("it raised"), *[Timeout()] * 4, {"verdict": "allow"})
+    slow, allow = app("a", kept), {"verdict": "allow"}
+    hooks = Hooks(lambda: {"a": slow}, clock, lambda *line: lines.append(line))
+
+    async def send(times: int) -> int:
+        before = len(kept.asked)
+        for _ in range(times):
+            assert (await hooks.before_message(MESSAGE)).kind == "allow"
+        return len(kept.asked) - before
+
+    assert await send(10) == 5  # an error is an answer; three deadlines in a row are enough
+    assert [line[:2] for line in lines] == [("a", "error")]
+    clock.advance(16)
+    assert await send(10) == 1  # which tries it, in vain
+    clock.advance(16)
+    kept.answers += [allow] * 9
+    assert await send(10) == 10
+    assert len(lines) == 1
 
 
 async def test_an_app_without_a_hook_is_not_asked() -> None:
     kept = Answering()
     silent = app("a", kept)
     silent.declared = Declared()
-    assert (await Hooks(lambda: {"a": silent}, SystemClock()).before_message(MESSAGE)).kind == (
-        "allow"
-    )
+    hooks = Hooks(lambda: {"a": silent}, SystemClock(), unwritten)
+    assert (await hooks.before_message(MESSAGE)).kind == "allow"
     assert kept.asked == []
