@@ -10,6 +10,8 @@ It owns `rocketchat_apps`, `hubbub_app_packages`, `hubbub_app_store`, `hubbub_ap
 * `bridge`        what an app may do here, as a user of its own
 * `log_reader`    reads the event log; `deliveries` brings events to apps
 * `hooks`         asks apps before a message is stored; `asking` leads commands and requests to them
+* `bot_rooms`     where apps may hear and judge what is said
+* `herald`        tells clients of apps and commands; `farewell` people of an app that was disabled
 * `scheduler`     wakes apps for what they planned
 * `webhooks`      incoming and outgoing webhooks, which are no apps; `egress` is the way outside
 * `domain`        rules, without I/O

@@ -17,20 +17,19 @@ from hubbub.clock import Clock
 from hubbub.contracts.account import Account
 from hubbub.contracts.apps import AppDisabled, AppFailed
 from hubbub.contracts.event_log import Header
-from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.workspace import BOT_USER_ID
 from hubbub.ddp import ejson
 from hubbub.errors import HubbubError, Unavailable
 from hubbub.ids import UserId
 from hubbub.tasks import heed_cancellation
 from hubbub.telemetry.log import get_logger
+from services.apps_engine.bot_rooms import BotRooms
 from services.apps_engine.domain.frames import SUBJECTS, Heard, Reader
 from services.apps_engine.log_reader import Entry
 from services.apps_engine.running import RunningApp
 
 log = get_logger(__name__)
 
-_ROOMS_KNOWN: Final = 30.0  # seconds for which it is believed where an app's user is a member
 _RESTARTING: Final = 65.0  # seconds for which an event waits for an app that is started again
 _RETRY: Final = 1.0  # seconds
 _MOMENT: Final = 0.02  # seconds
@@ -54,14 +53,6 @@ class Listener(Protocol):
         Raises: Unavailable: it should come again.
         """
         ...
-
-
-@dataclass(slots=True)
-class _Rooms:
-    """Where an app's user is a member, as far as it is known."""
-
-    ids: frozenset[str]
-    until: float
 
 
 @dataclass(slots=True)
@@ -108,14 +99,13 @@ class Deliveries:
     """Who hears what. `handle` is given to the reader of the log; `close` it."""
 
     apps: Callable[[], Mapping[str, RunningApp]]
-    messaging: Messaging
+    rooms: BotRooms
     account: Account
     clock: Clock
     waiting: int
     """Events that may wait for one app."""
     _reader: Reader = field(default_factory=Reader)
     _lines: dict[str, _Line] = field(default_factory=dict)
-    _rooms: dict[UserId, _Rooms] = field(default_factory=dict)
     _others: list[_Others] = field(default_factory=list)
     _begun: float | None = None
     _asked: bool = False
@@ -147,10 +137,6 @@ class Deliveries:
         if self._settling():
             return None
         return frozenset(SUBJECTS[name] for name in self._names() if name in SUBJECTS)
-
-    def forget_rooms(self, user_id: UserId) -> None:
-        """A user's memberships changed."""
-        self._rooms.pop(user_id, None)
 
     async def handle(self, entry: Entry) -> None:
         """Put an entry into the queues of those who want it. Raises: Unavailable: not all of them
@@ -228,21 +214,13 @@ class Deliveries:
 
     async def _may_hear(self, app: RunningApp, heard: Heard) -> bool:
         """Whether it happened where the app's user is, or may look."""
-        if heard.room_id is None or app.who.reads_all:
+        if heard.room_id is None:
             return True
         try:
-            return heard.room_id in await self._rooms_of(app.who.bot_id)
+            return await self.rooms.covers(app.who, heard.room_id)
         except HubbubError as error:
             log.warning("event_not_judged", app=app.who.app_id, code=str(error.code))
             return False
-
-    async def _rooms_of(self, bot_id: UserId) -> frozenset[str]:
-        known, now = self._rooms.get(bot_id), self.clock.monotonic()
-        if known is None or now > known.until:
-            found = await self.messaging.memberships_of(bot_id)
-            ids = frozenset(str(membership.room_id) for membership in found)
-            known = self._rooms[bot_id] = _Rooms(ids, now + _ROOMS_KNOWN)
-        return known.ids
 
     async def _put(self, app: RunningApp, entry: Entry, heard: Heard) -> None:
         app_id = app.who.app_id

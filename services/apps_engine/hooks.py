@@ -1,5 +1,6 @@
 """Asks apps before a message is stored.
 
+An app is asked about the rooms that its user is in; with `room.read-all`, about every room.
 One after the other, each about what the one before made of it. An app that does not answer in
 time, answers nonsense or is not there is passed by and counted: no app can stop the others, or
 everybody's messages. One that goes on not to answer in time is not asked for a while, so that not
@@ -8,6 +9,7 @@ every message waits for it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
@@ -17,8 +19,9 @@ from hubbub.clock import Clock
 from hubbub.contracts.apps import HOOK_WITHIN, AppDisabled, AppFailed, Verdict
 from hubbub.contracts.documents import Document, Text
 from hubbub.ddp import ejson
-from hubbub.errors import Timeout
+from hubbub.errors import HubbubError, Timeout
 from hubbub.telemetry.log import get_logger
+from services.apps_engine.bot_rooms import BotRooms
 from services.apps_engine.logbook import Level
 from services.apps_engine.running import RunningApp
 
@@ -51,6 +54,7 @@ class Hooks:
     def __init__(
         self,
         apps: Callable[[], Mapping[str, RunningApp]],
+        rooms: BotRooms,
         clock: Clock,
         write: Callable[[str, Level, str], None],
     ) -> None:
@@ -59,6 +63,7 @@ class Hooks:
             write: notes a line where administrators look for what became of an app.
         """
         self._apps = apps
+        self._rooms = rooms
         self._clock = clock
         self._write = write
 
@@ -66,12 +71,15 @@ class Hooks:
         """What the apps think of a message."""
         until = self._clock.monotonic() + HOOK_WITHIN - _SLACK
         about = dict(ejson.encode(message))
-        verdict = Verdict()
+        verdict, room_id = Verdict(), str(message.get("rid") or "")
         for app_id, app in sorted(self._apps().items()):
             if app.declared is None or SENDING not in app.declared.hooks:
                 continue
+            covered = await self._covers(app, room_id, until - self._clock.monotonic())
+            if covered is False:
+                continue
             within = min(_ONE, until - self._clock.monotonic())
-            if within < _LEAST or not app.trust.asks(self._clock.monotonic()):
+            if covered is None or within < _LEAST or not app.trust.asks(self._clock.monotonic()):
                 app.metrics.asked(app_id, "hook", "dropped", 0.0)
                 continue
             try:
@@ -99,6 +107,14 @@ class Hooks:
                 if attachments is not None:
                     about["attachments"] = attachments
         return verdict
+
+    async def _covers(self, app: RunningApp, room_id: str, within: float) -> bool | None:
+        """Whether an app is to be asked about a room; None: that is not known in time."""
+        try:
+            async with asyncio.timeout(within):
+                return await self._rooms.covers(app.who, room_id)
+        except (HubbubError, TimeoutError):
+            return None
 
     async def _ask(self, app: RunningApp, message: Document, within: float) -> Any:
         try:

@@ -137,14 +137,24 @@ class Keeper:
         """What they offer now. Of two that have a command, the first by id has it."""
         commands: dict[str, Any] = {}
         hooks: set[str] = set()
-        bots = []
+        bots, judges, everywhere = [], [], False
         for _, life in sorted(self._lives.items()):
             bots.append(life.app.who.bot_id)
             for command in life.app.commands:
                 commands.setdefault(command.command, command)
             if life.app.declared is not None:
                 hooks.update(life.app.declared.hooks)
-        return Offers(hooks=sorted(hooks), commands=[*commands.values()], bots=bots)
+                if life.app.declared.hooks and not life.app.who.reads_all:
+                    judges.append(life.app.who.bot_id)
+                elif life.app.declared.hooks:
+                    everywhere = True
+        return Offers(
+            hooks=sorted(hooks),
+            commands=[*commands.values()],
+            bots=bots,
+            judges=judges,
+            judged_everywhere=everywhere,
+        )
 
     async def start_all(self) -> None:
         """Start every app that was running when the engine ended. Returns before they run."""

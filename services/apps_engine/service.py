@@ -42,6 +42,7 @@ from hubbub.settings import load
 from hubbub.tasks import owned
 from hubbub.telemetry.log import get_logger
 from services.apps_engine.asking import Asking
+from services.apps_engine.bot_rooms import BotRooms
 from services.apps_engine.bridge import Bridge, Surroundings
 from services.apps_engine.confinement.plan import Plan
 from services.apps_engine.deliveries import Deliveries
@@ -128,9 +129,10 @@ class AppsService(IntegrationDoors, Apps):
             planned=self._scheduler.planned,
             egress=egress,
         )
+        self._rooms = BotRooms(messaging, self._clock)
         self._deliveries = Deliveries(
             lambda: self._keeper.running(),
-            messaging,
+            self._rooms,
             account,
             self._clock,
             settings.events_waiting,
@@ -148,7 +150,7 @@ class AppsService(IntegrationDoors, Apps):
             settings=settings,
             folder=folder,
         )
-        self._hooks = Hooks(self._keeper.running, self._clock, self.logbook.write)
+        self._hooks = Hooks(self._keeper.running, self._rooms, self._clock, self.logbook.write)
         self._asking = Asking(self._keeper.running, authorization, messaging)
         self._offered = Offers()
 
@@ -168,6 +170,7 @@ class AppsService(IntegrationDoors, Apps):
                     yield
             finally:
                 await self._deliveries.close()
+                await self._rooms.close()
                 await self._keeper.close()
                 try:
                     await self.logbook.flush()
@@ -284,8 +287,8 @@ class AppsService(IntegrationDoors, Apps):
 
     @listen(MembershipChanged, to="all")
     async def on_membership_changed(self, event: MembershipChanged) -> None:
-        """An app may hear of other rooms than before."""
-        self._deliveries.forget_rooms(event.user_id)
+        """An app may hear of other rooms than before, and judge what is said there."""
+        self._rooms.forget(event.user_id)
 
     async def _announce(self) -> None:
         self._reader.look_again()

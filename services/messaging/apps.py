@@ -1,15 +1,16 @@
 """What apps have to do with messages: their commands, and what they think before one is stored.
 
-What they offer is known here in advance (`AppsChanged`), so that without a hook a message is not
-held up by a single call.
+What they offer is known here in advance (`AppsChanged`), and where the apps that judge messages
+are members: a message that no app wants to be asked about is not held up by a single call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from hubbub.cache import Cache
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.apps import (
     AppCommand,
@@ -33,7 +34,12 @@ log = get_logger(__name__)
 
 SENDING: Final = "message_sending"
 _FRESH: Final = 60.0  # seconds that what apps offer is believed if an event was lost
+_ROOMS_BELIEVED: Final = 30.0  # seconds, if it is not told that a membership began or ended
+_JUDGES: Final = 1000
 _AGAIN: Final = 5.0  # seconds after nobody answered
+
+RoomsOf = Callable[[UserId], Awaitable[frozenset[str]]]
+"""Ids of the rooms that a user is in. Raises: HubbubError."""
 
 
 @dataclass(slots=True)
@@ -44,16 +50,26 @@ class AppsAtHand:
     """None: there are none."""
     clock: Clock = field(default_factory=SystemClock)
     metrics: HookMetrics = field(default_factory=HookMetrics)
+    rooms_of: RoomsOf | None = None
+    """Where a user is a member; None: apps that judge messages do so everywhere."""
     hooked: bool = False
-    """Whether an app wants to be asked before a message is stored."""
+    """Whether an app wants to be asked before messages are stored, at least of some rooms."""
     commands: dict[str, AppCommand] = field(default_factory=dict)
     _bots: frozenset[UserId] = frozenset()
+    _judges: tuple[UserId, ...] = ()
+    _everywhere: bool = False
+    _rooms: Cache[UserId, frozenset[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rooms = Cache(self._load, max_age=_ROOMS_BELIEVED, size=_JUDGES, clock=self.clock)
 
     def offered(self, offers: Offers) -> None:
         """This is what they offer from now on."""
         self.hooked = SENDING in offers.hooks
         self.commands = {command.command: command for command in offers.commands}
         self._bots = frozenset(offers.bots)
+        self._judges = tuple(offers.judges)
+        self._everywhere = offers.judged_everywhere or self.rooms_of is None
 
     async def run(self) -> None:
         """Ask what they offer, at once and now and then, until cancelled."""
@@ -67,6 +83,25 @@ class AppsAtHand:
                 await self.clock.sleep(_AGAIN)
             else:
                 await self.clock.sleep(_FRESH)
+
+    async def are_judges_in(self, room_id: str) -> bool:
+        """Whether an app wants to be asked about the messages of a room. Known without a query
+        but for one per app and half a minute, and after its user came or left."""
+        if not self.hooked or self._everywhere:
+            return self.hooked
+        try:
+            found = await self._rooms.get_many(self._judges)
+        except HubbubError:
+            return True  # the engine may know
+        return any(room_id in rooms for rooms in found.values())
+
+    def membership_changed(self, user_id: UserId) -> None:
+        """A membership of a user began or ended."""
+        self._rooms.forget(user_id)
+
+    async def close(self) -> None:
+        """Ask no more."""
+        await self._rooms.close()
 
     async def judged(
         self,
@@ -108,6 +143,11 @@ class AppsAtHand:
             return message
         self.metrics.asked("changed")
         return changed
+
+    async def _load(self, bots: list[UserId]) -> dict[UserId, frozenset[str]]:
+        if self.rooms_of is None:
+            raise RuntimeError("nobody knows where apps are")
+        return {bot: await self.rooms_of(bot) for bot in bots}
 
     async def run_command(self, user_id: UserId, invocation: Invocation) -> None:
         """Carry out a command of an app. The caller may see the room.

@@ -128,7 +128,7 @@ class Sending:
                 raise InvalidRoom("Invalid room")
             held = await facts.sending_rights(author.user_id, room_id)
             sending.check_rights(message, str(room.get("t")), held)
-        if self._desk.apps.hooked:
+        if self._desk.apps.hooked and await self._desk.apps.are_judges_in(room_id):
             with measured("apps"):
                 known = await self._stored(message, author.user_id, room_id)
                 if known is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import ParamSpec, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -25,6 +25,7 @@ from hubbub.contracts.events import (
 from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.pictures import Pictures
 from hubbub.contracts.presence import Presence
+from hubbub.ids import UserId
 from hubbub.mongo import Database, answering
 from hubbub.runtime import Process
 from hubbub.settings import load
@@ -122,6 +123,7 @@ class MessagingService(
         await self._desk.funnel.close(drain / 2)
         await self._desk.effects.flush(drain / 2)
         await self._desk.facts.close()
+        await self._desk.apps.close()
 
     @listen(AppsChanged, to="all")
     async def on_apps_changed(self, event: AppsChanged) -> None:
@@ -142,6 +144,7 @@ class MessagingService(
     async def on_membership_changed(self, event: MembershipChanged) -> None:
         """Forget what a member might do."""
         self._desk.facts.forget_membership(event.user_id, event.room_id)
+        self._desk.apps.membership_changed(event.user_id)
 
     @listen(RolesChanged, to="all")
     async def on_roles_changed(self, event: RolesChanged) -> None:
@@ -235,9 +238,15 @@ def assemble(
         statuses,
         pictures,
         DoorMetrics(registry),
-        AppsAtHand(apps, clock, HookMetrics(registry)),
+        AppsAtHand(apps, clock, HookMetrics(registry), partial(_rooms_of, store)),
     )
     return MessagingService(desk)
+
+
+async def _rooms_of(store: Store, user_id: UserId) -> frozenset[str]:
+    with answering():
+        places = await store.memberships.places(user_id)
+    return frozenset(str(place["rid"]) for place in places if place.get("rid"))
 
 
 async def run(process: Process) -> None:

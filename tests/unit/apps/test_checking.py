@@ -78,6 +78,17 @@ def test_permissions_that_nothing_needs(tmp_path: Path) -> None:
     assert found.hints == ["app.toml asks for 'message.send', and nothing was seen that needs it"]
 
 
+def test_which_rooms_it_judges(tmp_path: Path) -> None:
+    code = CODE + "\n@app.before_message\ndef judge(message): ...\n"
+    asked = ('"message.hook"', 1), ('"message.hook", "room.read-all"', 0)
+    for number, (more, hints) in enumerate(asked):
+        manifest = MANIFEST.replace("permissions = [", f"permissions = [{more}, ")
+        found = check(write(tmp_path / str(number), code=code, manifest=manifest))
+        assert found.problems == []
+        assert len(found.hints) == hints
+        assert all("for the rooms that its bot is in" in hint for hint in found.hints)
+
+
 def test_what_is_seen_has_its_line() -> None:
     text = "import own.part\nfrom . import x\nasync def f(app):\n  app.store\n  app.store\n"
     seen = look(text, "own")

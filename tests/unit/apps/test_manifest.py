@@ -99,7 +99,7 @@ def changed(**lines: str) -> str:
         (changed(package='"services"'), "cannot be called 'services'"),
         (changed(permissions='["message.send", "root"]'), "there is no root"),
         (changed(permissions='["store", "store"]'), "named twice"),
-        (changed(permissions='["room.read-all"]'), "has neither"),
+        (changed(permissions='["room.read-all"]'), "has none"),
         (changed(hosts='["a.org:443"]'), "needs the permission 'network'"),
         (changed(permissions='["network"]', hosts='["a.org"]'), "'a.org' is not"),
         (changed(permissions='["network"]', hosts='["*.org:443"]'), "'*.org:443' is not"),

@@ -18,6 +18,7 @@ from hubbub.ddp import ejson
 from hubbub.ddp.stream import stream_frame
 from hubbub.ids import RoomId, UserId
 from services.apps_engine import deliveries
+from services.apps_engine.bot_rooms import BotRooms
 from services.apps_engine.bridge import Bridge, Who
 from services.apps_engine.deliveries import Deliveries
 from services.apps_engine.log_reader import Entry
@@ -62,7 +63,11 @@ class House:
         self.apps: dict[str, RunningApp] = {}
         self.done: list[str] = []
         self.deliveries = Deliveries(
-            lambda: self.apps, cast(Any, None), cast(Any, None), SystemClock(), WAITING
+            lambda: self.apps,
+            BotRooms(cast(Any, None), SystemClock()),
+            cast(Any, None),
+            SystemClock(),
+            WAITING,
         )
 
     def app(self, name: str, kept: Hearing) -> Hearing:

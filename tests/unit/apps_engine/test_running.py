@@ -10,8 +10,10 @@ from prometheus_client import CollectorRegistry
 from hubbub.apps.manifest import Manifest
 from hubbub.clock import FakeClock, SystemClock
 from hubbub.contracts.apps import AppDisabled, AppFailed
+from hubbub.contracts.messaging import Messaging
 from hubbub.errors import BadRequest, Timeout, Unavailable
 from hubbub.ids import UserId
+from services.apps_engine.bot_rooms import BotRooms
 from services.apps_engine.bridge import Bridge, Who
 from services.apps_engine.hooks import Hooks
 from services.apps_engine.metrics import AppsMetrics
@@ -22,7 +24,7 @@ MANIFEST = Manifest.parse(
 id = "tried"
 name = "Tests"
 version = "1.0.0"
-permissions = ["command", "message.hook", "message.read", "schedule"]
+permissions = ["command", "message.hook", "message.read", "room.read-all", "schedule"]
 [commands.known]
 """
 )
@@ -112,8 +114,13 @@ def unwritten(*line: str) -> None:
     raise AssertionError(line)
 
 
+def _rooms() -> BotRooms:
+    """Nobody is asked where these apps are: they judge every room."""
+    return BotRooms(cast(Messaging, None), SystemClock())
+
+
 def hooks(**apps: RunningApp) -> Hooks:
-    return Hooks(lambda: apps, FakeClock(), unwritten)
+    return Hooks(lambda: apps, _rooms(), FakeClock(), unwritten)
 
 
 MESSAGE = {"rid": "r", "msg": "one"}
@@ -168,7 +175,7 @@ async def test_when_the_time_is_up_the_rest_is_passed_by() -> None:
 
     late = Answering()
     apps = {"a": app("a", Slow()), "b": app("b", late)}
-    verdict = await Hooks(lambda: apps, clock, unwritten).before_message(MESSAGE)
+    verdict = await Hooks(lambda: apps, _rooms(), clock, unwritten).before_message(MESSAGE)
     assert verdict.kind == "allow"
     assert late.asked == []
 
@@ -177,7 +184,7 @@ async def test_messages_do_not_wait_for_an_app_that_goes_on_not_to_answer() -> N
     clock, lines = FakeClock(), []
     kept = Answering(Timeout(), BadRequest("it raised"), *[Timeout()] * 4, {"verdict": "allow"})
     slow, allow = app("a", kept), {"verdict": "allow"}
-    hooks = Hooks(lambda: {"a": slow}, clock, lambda *line: lines.append(line))
+    hooks = Hooks(lambda: {"a": slow}, _rooms(), clock, lambda *line: lines.append(line))
 
     async def send(times: int) -> int:
         before = len(kept.asked)
@@ -199,6 +206,6 @@ async def test_an_app_without_a_hook_is_not_asked() -> None:
     kept = Answering()
     silent = app("a", kept)
     silent.declared = Declared()
-    hooks = Hooks(lambda: {"a": silent}, SystemClock(), unwritten)
+    hooks = Hooks(lambda: {"a": silent}, _rooms(), SystemClock(), unwritten)
     assert (await hooks.before_message(MESSAGE)).kind == "allow"
     assert kept.asked == []

@@ -106,6 +106,48 @@ def test_what_they_offer() -> None:
     assert known.commands == {}
 
 
+class Workspace:
+    """Where users are members, and how often somebody looked."""
+
+    def __init__(self) -> None:
+        self.rooms = {UserId("mod.bot"): frozenset({"r"})}
+        self.looks = 0
+        self.away = False
+
+    async def rooms_of(self, user_id: UserId) -> frozenset[str]:
+        self.looks += 1
+        if self.away:
+            raise Unavailable
+        return self.rooms[user_id]
+
+
+async def test_a_message_is_for_apps_whose_user_is_in_its_room() -> None:
+    workspace, clock = Workspace(), FakeClock()
+    known = AppsAtHand(cast(Apps, FakeApps(Verdict())), clock, rooms_of=workspace.rooms_of)
+    try:
+        assert not await known.are_judges_in("r")
+        known.offered(Offers(hooks=["message_sending"], judges=[UserId("mod.bot")]))
+        assert [await known.are_judges_in(room) for room in "rsrs"] == [True, False] * 2
+        assert workspace.looks == 1
+
+        workspace.rooms[UserId("mod.bot")] = frozenset({"s"})
+        known.membership_changed(UserId("somebody"))
+        assert await known.are_judges_in("r")
+        known.membership_changed(UserId("mod.bot"))
+        assert [await known.are_judges_in(room) for room in "rs"] == [False, True]
+        assert workspace.looks == 2
+
+        workspace.away = True
+        known.membership_changed(UserId("mod.bot"))
+        assert await known.are_judges_in("r")  # the engine may know
+
+        known.offered(Offers(hooks=["message_sending"], judged_everywhere=True))
+        assert await known.are_judges_in("anywhere")
+        assert workspace.looks == 3
+    finally:
+        await known.close()
+
+
 def test_without_a_hook_a_message_costs_nothing() -> None:
     """All that stands in the way of a send is one look at a flag. The limit is generous."""
     known, apps = at_hand(Verdict())

@@ -15,6 +15,9 @@ from hubbub.apps.seen import look
 from hubbub.apps.wire import Answer, Broken, Call, Decoder, Refusal, Tell, encode
 
 _READ: Final = 1 << 16
+_OWN_ROOMS: Final = (
+    "it judges messages for the rooms that its bot is in; with 'room.read-all', for every room"
+)
 
 
 @dataclass(slots=True)
@@ -46,6 +49,8 @@ def check(folder: Path) -> Checked:
         _look(folder, found.manifest, found)
         if not found.problems:
             _start(folder, found.manifest, found)
+        if found.offers.get("hooks") and "room.read-all" not in found.manifest.permissions:
+            found.hints.append(_OWN_ROOMS)
         if len(packed) > packing.LARGEST // 2:
             found.hints.append(f"the package has {len(packed)} bytes of {packing.LARGEST}")
     return found

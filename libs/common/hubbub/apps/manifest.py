@@ -216,10 +216,10 @@ class Manifest(_Declared):
             if used and permission not in self.permissions:
                 raise ValueError(f"needs the permission {permission!r} for what it declares")
         if "room.read-all" in self.permissions and not (
-            {"message.read", "room.read"} & set(self.permissions)
+            {"message.read", "message.hook", "room.read"} & set(self.permissions)
         ):
             raise ValueError(
-                "'room.read-all' widens 'message.read' or 'room.read', and has neither"
+                "'room.read-all' widens 'message.read', 'message.hook' or 'room.read', and has none"
             )
         paths = [endpoint.path for endpoint in self.endpoints.values()]
         if len(set(paths)) != len(paths):

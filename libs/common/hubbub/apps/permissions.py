@@ -12,10 +12,13 @@ PERMISSIONS: Final[dict[str, str]] = {
     "message.send": "send messages to rooms and users, as its bot",
     "message.read": "read and hear messages of rooms that its bot is a member of",
     "message.update": "change messages that its bot has sent",
-    "message.hook": "see every message before it is sent; change or refuse it",
+    "message.hook": "see messages for rooms that its bot is a member of before they are sent;"
+    " change or refuse them",
     "room.create": "create rooms",
-    "room.read": "look up rooms that its bot is a member of, and hear of changes to them",
-    "room.read-all": "let `message.read` and `room.read` cover every room",
+    "room.read": "look up public rooms, and rooms that its bot is a member of; hear of changes to"
+    " the latter",
+    "room.read-all": "hear of and judge what happens in every room, as its other permissions let"
+    " it; read public rooms that its bot is not a member of",
     "user.read": "look up users, and hear of changes to them",
     "notify": "show one user a text that nobody else sees",
     "schedule": "do things at set times",

@@ -252,6 +252,10 @@ class Offers(Frozen):
     hooks: list[str] = Field(default=[])
     """Hooks that at least one app wants to be asked at: `message_sending`."""
     commands: list[AppCommand] = Field(default=[])
+    judges: list[UserId] = Field(default=[])
+    """The users of apps that want to be asked where these users are members."""
+    judged_everywhere: bool = False
+    """Whether an app wants to be asked in every room."""
     bots: list[UserId] = Field(default=[])
     """The users that apps act as: no app is asked about what another one says."""
 
@@ -376,7 +380,8 @@ class AppActions(Contract, Protocol):
         """What the apps think of a message that is about to be stored: `rid`, `msg`, `u` and what
         else is known of it. Never repeated: whoever has no answer in time goes on without.
 
-        An app that does not answer in time is passed by.
+        Asked are apps whose user is in the room, and those with `room.read-all`. An app that does
+        not answer in time is passed by.
         """
         ...
 
