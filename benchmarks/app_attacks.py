@@ -1,13 +1,13 @@
 """Apps that do harm, in a whole Hubbub in which two people chat.
 
-    python -m benchmarks.app_attacks [--before 4] [--during 7] [--rate 40] [--only NAME ...]
+    python -m benchmarks.app_attacks [--before 4] [--during 7] [--only NAME ...] [--write-docs]
 
 The attacks are those of the tests (`tests/integration/apps_engine/hostile.py`), in a package that
 is installed as any other: as soon as it is imported it takes the place of the host and does what it
 is told by a slash command, again and again, or whenever it is asked before a message. Before each
 attack the two chat without it, then with it; what counts is the time from writing a `sendMessage`
 to reading the `changed`. Every arrival is counted; a run in which one is missing is void. At the
-end the table of `docs/app-isolation.md` is printed.
+end a table is printed; `--write-docs` writes it into `docs/app-isolation.md`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -28,9 +29,13 @@ from benchmarks.end_to_end import MARK, SENDING
 from benchmarks.figures import Outcome, command, number
 from benchmarks.installing import Administrator, administrator
 from benchmarks.load import Count, Generator, Void
-from benchmarks.machine import ROOT
+from benchmarks.machine import ROOT, describe, load_now
 from benchmarks.running import hubbub
 
+PAGE = ROOT / "docs" / "app-isolation.md"
+BEGIN = "<!-- attacks: begin (written by python -m benchmarks.app_attacks --write-docs) -->"
+END = "<!-- attacks: end -->"
+_BUSY = 1.0  # processes that wanted a core before the run began
 _ATTACKS = ROOT / "tests" / "integration" / "apps_engine" / "hostile.py"
 _APP = "hostile"
 _COMMAND = '[commands.attack]\ndescription = "Attack"\n'
@@ -208,15 +213,34 @@ async def _became(admin: Administrator) -> str:
 
 
 def table(rows: list[Row]) -> str:
-    """For `docs/app-isolation.md`."""
+    """As the page shows it."""
     head = ["attack", "what became of the app", "p50 / p99 before, ms", "during, ms", "growth, ×"]
     lines = [head, ["---"] * len(head), *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def written(page: str, rows: list[Row], load_before: float) -> str:
+    """The page with these rows, and where they were measured. Raises: ValueError: no markers."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError("the page has no markers for attacks")
+    machine = describe()
+    said = (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} on {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['system']}."
+    )
+    if load_before > _BUSY:
+        said += (
+            f" The machine was busy with other work ({load_before:.1f} processes wanted a core "
+            "before the run began)."
+        )
+    return f"{before}{BEGIN}\n\n{said}\n\n{table(rows)}\n\n{END}{after}"
+
+
 async def run(options: argparse.Namespace) -> Outcome:
     """All of them."""
-    outcome, rows = Outcome(), []
+    outcome, rows, load_before = Outcome(), [], load_now()
     async with hubbub() as house, Generator() as load, administrator(house) as admin:
         room = await chatting(house, load)
         channel = await admin.post("channels.create", name="attacks")
@@ -225,6 +249,7 @@ async def run(options: argparse.Namespace) -> Outcome:
         for name in options.only or ATTACKS:
             row = await one(room, admin, room_id, ATTACKS[name], options)
             rows.append(row)
+            print(" | ".join(row.cells()), flush=True)
             for part in ("p50", "p99"):
                 outcome.put(f"attacks.{name}.{part}", row.during.latency_ms[part], "ms")
                 outcome.put(f"attacks.{name}.{part}_growth", row.growth(part), "×")
@@ -232,6 +257,9 @@ async def run(options: argparse.Namespace) -> Outcome:
         outcome.put(f"attacks.worst_{part}_growth", max(row.growth(part) for row in rows), "×")
     outcome.notes.append(f"app attacks: two people in a room, {options.rate:g} messages/s")
     print(f"\n{table(rows)}\n", flush=True)
+    if options.write_docs:
+        page = await asyncio.to_thread(PAGE.read_text)
+        await asyncio.to_thread(PAGE.write_text, written(page, rows, load_before))
     return outcome
 
 
@@ -244,6 +272,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=40.0, help="messages per second")
     parser.add_argument("--before", type=float, default=4.0, help="seconds of chat alone")
     parser.add_argument("--during", type=float, default=7.0, help="seconds of chat beside it")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write the table into docs/app-isolation.md"
+    )
     parser.add_argument("--only", nargs="+", choices=sorted(ATTACKS), metavar="NAME")
 
 
