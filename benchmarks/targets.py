@@ -190,6 +190,12 @@ TARGETS = (
         "the same, with an app that is asked before each message",
     ),
     Target(
+        "attacks.worst_p99_growth",
+        "send to receive p99 beside an app that does harm",
+        "at most", 2.0, "×",
+        "the worst of 16 attacks, once it was noticed; beside the seconds before it",
+    ),
+    Target(
         "startup",
         "start-up",
         "at most", 8, "s",

@@ -3,8 +3,8 @@
 An app is asked about the rooms that its user is in; with `room.read-all`, about every room.
 One after the other, each about what the one before made of it. An app that does not answer in
 time, answers nonsense or is not there is passed by and counted: no app can stop the others, or
-everybody's messages. One that goes on not to answer in time is not asked for a while, so that not
-every message waits for it.
+everybody's messages. One that goes on like that is not asked for a while, so that not every
+message waits for it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class Hooks:
                 said = _Said.model_validate(answer)
             except ValidationError:
                 app.metrics.asked(app_id, "hook", "error", 0.0)
+                self._missed(app)
                 continue
+            app.trust.answered()
             if said.verdict == "refuse":
                 reason = said.reason or "Not allowed"
                 return Verdict(kind="refuse", reason=reason, app_id=app_id)
@@ -119,16 +121,16 @@ class Hooks:
     async def _ask(self, app: RunningApp, message: Document, within: float) -> Any:
         try:
             args = {"name": SENDING, "message": dict(message)}
-            answer = await app.ask("hook", args, within=within)
+            return await app.ask("hook", args, within=within)
         except AppFailed as failed:
-            if not isinstance(failed.__cause__, Timeout):
+            if isinstance(failed.__cause__, Timeout):
+                self._missed(app)
+            else:
                 app.trust.answered()
-            elif app.trust.missed(self._clock.monotonic()):
-                log.warning("app_hook_rests", app=app.who.app_id, seconds=app.trust.rest)
-                text = (
-                    f"It is not asked before messages for {app.trust.rest:g} s: it takes too long"
-                )
-                self._write(app.who.app_id, "error", text)
             raise
-        app.trust.answered()
-        return answer
+
+    def _missed(self, app: RunningApp) -> None:
+        if app.trust.missed(self._clock.monotonic()):
+            log.warning("app_hook_rests", app=app.who.app_id, seconds=app.trust.rest)
+            text = f"It is not asked before messages for {app.trust.rest:g} s: no verdict in time"
+            self._write(app.who.app_id, "error", text)

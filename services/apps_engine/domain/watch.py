@@ -101,8 +101,9 @@ class Silence:
 class Trust:
     """Whether an app is asked before a message is stored.
 
-    Everybody's message waits for its answer. So after `misses` deadlines in a row it is left
-    alone for `rest` seconds; then a single message tries whether it answers again.
+    Everybody's message waits for its verdict. So after `misses` in a row that did not come, or
+    made no sense, it is left alone for `rest` seconds; then a single message tries whether it
+    answers again.
     """
 
     misses: int = 3
@@ -120,11 +121,11 @@ class Trust:
         return True
 
     def answered(self) -> None:
-        """It did, whatever it said."""
+        """It did, if only to say that it could not."""
         self._missed = 0
 
     def missed(self, now: float) -> bool:
-        """A deadline passed; returns whether it is left alone from now on, and was not before."""
+        """There was no verdict; returns whether it is left alone from now on, unlike before."""
         self._missed += 1
         if self._missed >= self.misses:
             self._until = now + self.rest

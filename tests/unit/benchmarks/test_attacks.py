@@ -14,13 +14,13 @@ def count(p50: float, p99: float) -> Count:
     return Count(80, 0, 80, 0, 0, {}, {"p50": p50, "p99": p99})
 
 
-ROW = Row(ATTACKS["loop"], "runs on", before=count(4, 10), during=count(5, 30))
+ROW = Row(ATTACKS["loop"], "runs on", before=count(4, 10), onset=count(9, 500), during=count(5, 30))
 
 
 def test_the_table_has_both_and_how_much_it_grew() -> None:
     assert ROW.growth("p99") == 3
     assert table([ROW]).splitlines()[-1] == (
-        "| endless loop | runs on | 4.00 / 10.0 | 5.00 / 30.0 | 1.25 / 3.00 |"
+        "| endless loop | runs on | 4.00 / 10.0 | 9.00 / 500 | 5.00 / 30.0 | 1.25 / 3.00 |"
     )
 
 
