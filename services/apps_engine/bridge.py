@@ -88,6 +88,8 @@ class Surroundings:
     planned: Callable[[], None]
     """To be told that a job was planned."""
     egress: Egress
+    sent: Callable[[], None] = lambda: None
+    """To be told that a message was accepted."""
 
     def now(self) -> datetime:
         """The present, in whole milliseconds."""
@@ -192,7 +194,9 @@ class Bridge:
             # In a public room anybody may join and speak; an app joins when it has to say
             # something.
             await messaging.join_room(bot, RoomId(room_id))
-        return ejson.encode(await messaging.send_message(bot, message))
+        stored = await messaging.send_message(bot, message)
+        self._around.sent()
+        return ejson.encode(stored)
 
     async def _update_message(self, said: calls.UpdateMessage) -> Any:
         changes: dict[str, Any] = {"_id": said.message}

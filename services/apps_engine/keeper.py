@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hubbub.apps.manifest import Manifest, WrongSettings
+from hubbub.audit import Auditor
 from hubbub.contracts.account import Account
 from hubbub.contracts.apps import (
     App,
@@ -87,6 +88,7 @@ class Keeper:
         announce: Callable[[], Awaitable[None]],
         ended: Callable[[str], None],
         herald: Herald,
+        auditor: Auditor,
         metrics: AppsMetrics,
         settings: AppsSettings,
         folder: Path,
@@ -104,6 +106,7 @@ class Keeper:
         self._announce = announce
         self._ended = ended
         self._herald = herald
+        self._auditor = auditor
         self._metrics = metrics
         self._settings = settings
         self._folder = folder
@@ -422,7 +425,6 @@ class Keeper:
         declared = Declared.judged(said, life.app.manifest)
         life.app.confinement = tuple(sorted(boundary.value for boundary in active(confinement)))
         life.app.declared = declared
-        log.info("app_confined", app=app_id, boundaries=list(life.app.confinement))
         try:
             await self._plan_jobs(app_id, declared.jobs)
             await self._note(app_id, AppStatus.ENABLED)
@@ -461,6 +463,7 @@ class Keeper:
             log.warning("app_end_not_noted", app=app_id, code=str(error.code))
         life.settled.set()
         await self._changed()
+        await self._auditor.tell("app.given-up", actor=None, target=app_id)
         if life.task is not None:
             self._leaving.add(life.task)
             life.task.add_done_callback(self._leaving.discard)

@@ -81,6 +81,26 @@ class AppsMetrics:
         return app_id if self._named.has(app_id) else OTHER
 
 
+class SendingMetrics:
+    """What apps and integrations say."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self._sent = Counter(
+            "hubbub_messages_sent_total",
+            "Messages accepted, by the door they came through.",
+            ["via"],
+            registry=registry,
+        )
+
+    def by_app(self) -> None:
+        """Count a message of an app."""
+        self._sent.labels("app").inc()
+
+    def by_webhook(self) -> None:
+        """Count a message of an integration."""
+        self._sent.labels("webhook").inc()
+
+
 class WebhookMetrics:
     """What the engine tells about integrations."""
 

@@ -54,7 +54,7 @@ from services.apps_engine.hooks import Hooks
 from services.apps_engine.keeper import Keeper, Supervise
 from services.apps_engine.log_reader import LogReader
 from services.apps_engine.logbook import Logbook
-from services.apps_engine.metrics import AppsMetrics, WebhookMetrics
+from services.apps_engine.metrics import AppsMetrics, SendingMetrics, WebhookMetrics
 from services.apps_engine.migration import expand
 from services.apps_engine.packages_brought import Packages
 from services.apps_engine.processes import Bounding
@@ -108,6 +108,7 @@ class AppsService(IntegrationDoors, Apps):
             self._store.jobs, lambda: self._keeper.running(), clock=self._clock, now=self._now
         )
         egress = Egress(networks_of(settings.allowed_networks))
+        sending = SendingMetrics(registry)
         self.integrations = Integrations(
             database,
             account=account,
@@ -115,6 +116,8 @@ class AppsService(IntegrationDoors, Apps):
             messaging=messaging,
             egress=egress,
             metrics=WebhookMetrics(registry),
+            sent=sending.by_webhook,
+            auditor=self._auditor,
             clock=self._clock,
         )
         around = Surroundings(
@@ -128,6 +131,7 @@ class AppsService(IntegrationDoors, Apps):
             logbook=self.logbook,
             planned=self._scheduler.planned,
             egress=egress,
+            sent=sending.by_app,
         )
         self._rooms = BotRooms(messaging, self._clock)
         self._deliveries = Deliveries(
@@ -146,6 +150,7 @@ class AppsService(IntegrationDoors, Apps):
             announce=self._announce,
             ended=self._deliveries.ended,
             herald=self._herald,
+            auditor=self._auditor,
             metrics=AppsMetrics(registry),
             settings=settings,
             folder=folder,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hubbub.ids import random_id
+from hubbub.mongo import Database
 from tests.conformance.conftest import NewUser, Running
 from tests.conformance.rest import Rest, User
 from tests.conformance.small_app import small_app
@@ -36,7 +37,7 @@ os._exit(7)
 
 
 async def test_administrators_and_the_installer_are_told(
-    hubbub: Running, rest: Rest, admin: User, new_user: NewUser, tmp_path: Path
+    hubbub: Running, rest: Rest, database: Database, admin: User, new_user: NewUser, tmp_path: Path
 ) -> None:
     app_id = f"failing-{random_id(6).lower()}"
     other = await new_user("boss")
@@ -68,6 +69,13 @@ async def test_administrators_and_the_installer_are_told(
                 return [message["msg"] for message in found["messages"]]
 
             await eventually(told, within=30)
+            # Once each: administrators who installed it are not told twice.
             assert [text.splitlines()[0] for text in await told()] == [f"I was disabled: {reason}."]
+
+        async def audited() -> bool:
+            entry = {"action": "app.given-up", "target": app_id, "actor": None}
+            return await database["hubbub_audit"].count_documents(entry) == 1
+
+        await eventually(audited, within=30)
     finally:
         await rest.ask("DELETE", f"/api/apps/{app_id}", user=admin)

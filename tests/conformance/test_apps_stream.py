@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from hubbub.ids import random_id
+from hubbub.mongo import Database
 from tests.conformance.conftest import Anonymous, Running, SignIn
 from tests.conformance.ddp import CallFailed, Ddp
 from tests.conformance.rest import Rest, User
 from tests.conformance.small_app import small_app
 from tests.conformance.test_apps import run
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.conformance
 
@@ -50,6 +52,7 @@ async def listening(socket: Ddp) -> None:
 async def test_clients_hear_of_apps_and_commands(
     hubbub: Running,
     rest: Rest,
+    database: Database,
     admin: User,
     ana: User,
     sign_in: SignIn,
@@ -117,4 +120,19 @@ async def test_clients_hear_of_apps_and_commands(
     finally:
         await rest.ask("DELETE", f"/api/apps/{app_id}", user=admin)
     assert reader.events("apps", "app/settingUpdated") == []
+
     assert not any("not to be told" in text for text in [*manager.texts, *reader.texts])
+
+    async def audited() -> list[tuple[str, str]]:
+        found = database["hubbub_audit"].find({"target": app_id}).sort("ts", 1)
+        return [(entry["action"], entry["actor"]) async for entry in found]
+
+    deeds = "installed configured disabled installed enabled removed".split()
+    expected = [(f"app.{deed}", admin.id) for deed in deeds]
+
+    async def all_told() -> bool:
+        return await audited() == expected
+
+    await eventually(all_told, within=HELD, what=str(expected))
+    entries = await database["hubbub_audit"].find({"target": app_id}).to_list()
+    assert not any("not to be told" in str(entry) for entry in entries)

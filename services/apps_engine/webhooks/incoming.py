@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hubbub.contracts.integrations import Delivery, HookDisabled
@@ -16,9 +16,14 @@ from services.apps_engine.webhooks.places import Places
 class Incoming:
     """Posts as an integration's user, by messaging's ordinary rules."""
 
-    def __init__(self, messaging: Messaging, places: Places) -> None:
+    def __init__(self, messaging: Messaging, places: Places, sent: Callable[[], None]) -> None:
+        """
+        Args:
+            sent: told of each message that was accepted.
+        """
         self._messaging = messaging
         self._places = places
+        self._sent = sent
 
     async def deliver(
         self, integration: Mapping[str, Any], payload: Mapping[str, Any], delivery_id: str
@@ -53,6 +58,7 @@ class Incoming:
     async def _send(self, speaker: UserId, wanted: Wanted, room_id: RoomId, message_id: str) -> str:
         message = wanted.message(message_id, room_id)
         stored = await self._messaging.send_message(speaker, message, allow_empty=True)
+        self._sent()
         return str(stored["_id"])
 
     async def _one(

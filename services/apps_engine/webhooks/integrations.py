@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from hubbub.audit import Auditor
 from hubbub.clock import Clock, SystemClock
 from hubbub.contracts.account import Account
 from hubbub.contracts.authorization import Authorization
@@ -43,13 +44,19 @@ class Integrations:
         messaging: Messaging,
         egress: Egress,
         metrics: WebhookMetrics,
+        sent: Callable[[], None],
+        auditor: Auditor,
         clock: Clock | None = None,
     ) -> None:
+        """
+        Args:
+            sent: told of each message that an integration posted.
+        """
         self._clock = clock or SystemClock()
         self._metrics = metrics
         store, calls = MongoIntegrationStore(database), MongoCallStore(database)
         places = Places(messaging, account)
-        self.incoming = Incoming(messaging, places)
+        self.incoming = Incoming(messaging, places, sent)
         self._caller = Caller(
             store,
             calls,
@@ -70,7 +77,9 @@ class Integrations:
             self._now,
             self._clock,
         )
-        self.managing = Managing(store, calls, authorization, places, self._now, self.forget)
+        self.managing = Managing(
+            store, calls, authorization, places, self._now, self.forget, auditor
+        )
 
     async def run(self) -> None:
         """Make the calls of outgoing webhooks until cancelled."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
+from hubbub.audit import Auditor
 from hubbub.contracts.authorization import Authorization
 from hubbub.contracts.documents import Page, Paging
 from hubbub.contracts.integrations import (
@@ -41,6 +42,7 @@ class Managing:
         places: Places,
         now: Callable[[], datetime],
         changed: Callable[[], None],
+        auditor: Auditor,
     ) -> None:
         """
         Args:
@@ -52,6 +54,7 @@ class Managing:
         self._places = places
         self._now = now
         self._changed = changed
+        self._auditor = auditor
 
     async def create(
         self, user_id: UserId, kind: IntegrationKind, fields: IntegrationFields
@@ -78,6 +81,7 @@ class Managing:
         await self._store.add(integration)
         self._changed()
         log.info("integration_created", integration=integration["_id"], kind=kind.value)
+        await self._audit("created", user_id, integration)
         return integration
 
     async def update(
@@ -106,6 +110,8 @@ class Managing:
         if changed is None:
             raise IntegrationNotFound("No integration found.")
         self._changed()
+        other = sorted(name for name in settled if settled[name] != stored.get(name))
+        await self._audit("changed", user_id, changed, changed=other)
         return changed
 
     async def remove(
@@ -121,6 +127,7 @@ class Managing:
         self._changed()
         await self._calls.remove_of(str(stored["_id"]))
         log.info("integration_removed", integration=stored["_id"], kind=kind.value)
+        await self._audit("removed", user_id, stored)
         return stored
 
     async def one(
@@ -160,6 +167,22 @@ class Managing:
         if stored is None or not known or not same or stored.get("type") != _INCOMING.value:
             raise InvalidHook("Invalid integration id or token provided.")
         return stored
+
+    async def _audit(
+        self, what: str, user_id: UserId, integration: dict[str, Any], **more: Any
+    ) -> None:
+        """Tell the audit log. Tokens and addresses stay out of it: an address may be a secret."""
+        await self._auditor.tell(
+            f"integration.{what}",
+            actor=user_id,
+            target=str(integration["_id"]),
+            kind=str(integration.get("type")),
+            name=str(integration.get("name") or ""),
+            enabled=integration.get("enabled") is True,
+            speaks_as=str(integration.get("username") or ""),
+            channels=[str(channel) for channel in integration.get("channel") or []],
+            **more,
+        )
 
     async def _managed(
         self,

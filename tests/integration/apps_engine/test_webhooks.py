@@ -13,11 +13,15 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from hubbub.audit import Auditor
 from hubbub.bus import LocalBus
+from hubbub.clock import SystemClock
 from hubbub.contracts.account import Account
 from hubbub.contracts.apps import Apps
 from hubbub.contracts.authorization import Authorization
+from hubbub.contracts.base import Event
 from hubbub.contracts.documents import Document, Paging
+from hubbub.contracts.events import Audited
 from hubbub.contracts.integrations import (
     HookDisabled,
     IntegrationFields,
@@ -36,7 +40,7 @@ from hubbub.mongo import Database
 from hubbub.tasks import owned
 from services.apps_engine.domain.addresses import Network, networks_of
 from services.apps_engine.egress import Egress
-from services.apps_engine.metrics import WebhookMetrics
+from services.apps_engine.metrics import SendingMetrics, WebhookMetrics
 from services.apps_engine.migration import expand
 from services.apps_engine.store.calls import MongoCallStore
 from services.apps_engine.webhooks import calling
@@ -83,6 +87,7 @@ class Site:
         self.service = made(Doors)
         self.registry = CollectorRegistry()
         self.apps = bus.proxy(Apps)
+        self.audit: list[Audited] = []
         self._running: AsyncExitStack | None = None
 
     async def start(self, allowed: Sequence[Network] = LOOPBACK) -> None:
@@ -93,9 +98,15 @@ class Site:
             messaging=self.bus.proxy(Messaging),
             egress=Egress(allowed),
             metrics=WebhookMetrics(self.registry),
+            sent=SendingMetrics(self.registry).by_webhook,
+            auditor=Auditor(self._audited, SystemClock()),
         )
         self._running = AsyncExitStack()
         await self._running.enter_async_context(owned(self.service.integrations.run()))
+
+    async def _audited(self, event: Event) -> None:
+        assert isinstance(event, Audited)
+        self.audit.append(event)
 
     def counted(self, what: str, outcome: str) -> float:
         """A counter of webhooks."""
@@ -182,6 +193,31 @@ async def test_an_integration_lives(site: Site) -> None:
         await site.service.integration(ROOT, hook["_id"])
 
 
+async def test_who_did_what_is_audited(site: Site) -> None:
+    made = await site.make(OUT, token="a-secret", channel="#general,@ana")
+    change = IntegrationFields.model_validate({"urls": ["http://127.0.0.1/other"], "token": "new"})
+    await site.service.update_integration(ROOT, OUT, change, made["_id"])
+    await site.service.remove_integration(ROOT, OUT, made["_id"])
+    with pytest.raises(NotAllowed):
+        await site.make(IN, by=ANA)
+
+    told = [(one.action, one.actor, one.target) for one in site.audit]
+    assert told == [
+        (f"integration.{what}", ROOT, made["_id"]) for what in ("created", "changed", "removed")
+    ]
+    created, changed, _ = (one.details for one in site.audit)
+    assert created == {
+        "kind": OUT.value,
+        "name": "x",
+        "enabled": True,
+        "speaks_as": "rocket.cat",
+        "channels": ["#general", "@ana"],
+    }
+    assert changed["changed"] == ["token", "urls"]
+    texts = [one.model_dump_json() for one in site.audit]
+    assert not any(secret in text for text in texts for secret in ("a-secret", "new", "127.0.0.1"))
+
+
 async def test_what_it_names_must_be_there(site: Site) -> None:
     wrong: list[tuple[IntegrationKind, Doc, str]] = [
         (IN, {"username": "nobody"}, "error-invalid-user"),
@@ -251,6 +287,8 @@ async def test_a_payload_is_posted(site: Site) -> None:
     assert [one.error for one in done] == [None, None]
     assert site.counted("deliveries", "posted") == 1
     assert site.said() == [("rocket.cat", "built")] * 2
+    by_webhook = ("hubbub_messages_sent_total", {"via": "webhook"})
+    assert site.registry.get_sample_value(*by_webhook) == 2
     message = site.world.messages["d1-0"]
     assert (message["alias"], message["bot"]) == ("CI", {"i": hook["_id"]})
     assert (site.general["_id"], CAT) in site.world.memberships

@@ -78,6 +78,7 @@ class World:
     rooms: Rooms = field(default_factory=Rooms)
     ear: Ear = field(default_factory=Ear)
     clock: FakeClock = field(default_factory=FakeClock)
+    counted: list[int] = field(default_factory=list)
 
     def bridge(self, *permissions: str) -> Bridge:
         around = Surroundings(
@@ -91,6 +92,7 @@ class World:
             logbook=cast(Any, None),
             planned=lambda: None,
             egress=cast(Any, None),
+            sent=lambda: self.counted.append(1),
         )
         return Bridge(Who("tests", BOT, "tests.bot", frozenset(permissions)), around)
 
@@ -155,6 +157,7 @@ async def test_it_joins_public_rooms_to_speak(world: World) -> None:
     assert sent["msg"] == "x"
     assert "public" in world.rooms.joined
     assert world.rooms.sent[0].bot == {"i": "tests"}
+    assert len(world.counted) == 1
 
 
 async def test_reasons_have_codes_that_frames_may_carry(world: World) -> None:
@@ -162,6 +165,7 @@ async def test_reasons_have_codes_that_frames_may_carry(world: World) -> None:
     with pytest.raises(NotAllowed) as refused:
         await world.bridge("message.send").call("send_message", {"room": "private", "text": "x"})
     assert refused.value.code == "you-have-been-muted"
+    assert world.counted == []
 
 
 async def test_it_reads_where_it_is(world: World) -> None:
