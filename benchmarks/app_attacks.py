@@ -1,12 +1,12 @@
 """Apps that do harm, in a whole Hubbub in which two people chat.
 
-    python -m benchmarks.app_attacks [--before 4] [--during 6] [--only NAME ...] [--write-docs]
+    python -m benchmarks.app_attacks [--without 4] [--during 6] [--only NAME ...] [--write-docs]
 
 The attacks are those of the tests (`tests/integration/apps_engine/hostile.py`), in a package that
 is installed as any other: as soon as it is imported it takes the place of the host and does what it
-is told by a slash command, again and again, or whenever it is asked before a message. Before each
-attack the two chat without it, then with it; its first two seconds, in which it is noticed, are
-counted apart. What counts is the time from writing a `sendMessage`
+is told by a slash command, again and again, or whenever it is asked before a message. Before and
+after each attack the two chat without it; of the chat beside it the first two seconds, in which it
+is noticed, are counted apart. What counts is the time from writing a `sendMessage`
 to reading the `changed`. Every arrival is counted; a run in which one is missing is void. At the
 end a table is printed; `--write-docs` writes it into `docs/app-isolation.md`.
 """
@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any
 
 import aiohttp
@@ -103,7 +104,7 @@ class Attack:
 
     @property
     def permissions(self) -> list[str]:
-        return ["command", "user.read", *(["message.hook"] if self.way else [])]
+        return ["command", "user.read", *(["message.hook", "room.read-all"] if self.way else [])]
 
     @property
     def files(self) -> dict[str, str]:
@@ -139,21 +140,27 @@ class Row:
 
     attack: Attack
     became: str
-    before: Count
     onset: Count
     """The first moments of the attack."""
     during: Count
     """All that follows."""
+    without: tuple[Count, Count]
+    """Before and after it."""
+
+    def alone(self, part: str) -> float:
+        """Milliseconds without the attack."""
+        return fmean(one.latency_ms[part] for one in self.without)
 
     def growth(self, part: str) -> float:
         """How much longer messages take once the attack was noticed."""
-        return self.during.latency_ms[part] / self.before.latency_ms[part]
+        return self.during.latency_ms[part] / self.alone(part)
 
     def cells(self) -> list[str]:
         """As in the table."""
-        pairs = [
+        pairs = [f"{number(self.alone('p50'))} / {number(self.alone('p99'))}"]
+        pairs += [
             f"{number(one.latency_ms['p50'])} / {number(one.latency_ms['p99'])}"
-            for one in (self.before, self.onset, self.during)
+            for one in (self.onset, self.during)
         ]
         growth = f"{self.growth('p50'):.2f} / {self.growth('p99'):.2f}"
         return [self.attack.what, self.became, *pairs, growth]
@@ -183,10 +190,14 @@ async def attacking(admin: Administrator, room_id: str, attack: Attack) -> None:
 
 
 async def one(
-    room: Room, admin: Administrator, room_id: str, attack: Attack, options: argparse.Namespace
+    room: Room,
+    admin: Administrator,
+    room_id: str,
+    attack: Attack,
+    before: Count,
+    options: argparse.Namespace,
 ) -> Row:
-    """Chat, and chat again beside the attack."""
-    before = await chat(room, options.rate, options.before)
+    """Chat beside the attack, and then without it as `before`."""
     installing = asyncio.create_task(
         admin.install(_APP, attack.files, attack.permissions, _COMMAND)
     )
@@ -204,7 +215,8 @@ async def one(
             await task
     await admin.remove(_APP)
     await asyncio.sleep(_SETTLES)
-    return Row(attack, became, before, onset, during)
+    after = await chat(room, options.rate, options.without)
+    return Row(attack, became, onset, during, (before, after))
 
 
 async def _became(admin: Administrator) -> str:
@@ -221,7 +233,7 @@ async def _became(admin: Administrator) -> str:
 
 def table(rows: list[Row]) -> str:
     """As the page shows it."""
-    times = ["before, ms", f"first {_ONSET:g} s, ms", "then, ms", "then beside before, ×"]
+    times = ["without, ms", f"first {_ONSET:g} s, ms", "then, ms", "then beside without, ×"]
     head = ["attack", "what became of the app", *times]
     lines = [head, ["---"] * len(head), *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -254,8 +266,10 @@ async def run(options: argparse.Namespace) -> Outcome:
         channel = await admin.post("channels.create", name="attacks")
         room_id = channel["channel"]["_id"]
         await chat(room, options.rate, 3)  # warms caches
+        before = await chat(room, options.rate, options.without)
         for name in options.only or ATTACKS:
-            row = await one(room, admin, room_id, ATTACKS[name], options)
+            row = await one(room, admin, room_id, ATTACKS[name], before, options)
+            before = row.without[-1]
             rows.append(row)
             print(" | ".join(row.cells()), flush=True)
             for part in ("p50", "p99"):
@@ -279,7 +293,7 @@ def measure(options: argparse.Namespace) -> Outcome:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=40.0, help="messages per second")
-    parser.add_argument("--before", type=float, default=4.0, help="seconds of chat alone")
+    parser.add_argument("--without", type=float, default=4.0, help="seconds of chat alone")
     parser.add_argument("--during", type=float, default=6.0, help="seconds of chat beside it")
     parser.add_argument(
         "--write-docs", action="store_true", help="write the table into docs/app-isolation.md"

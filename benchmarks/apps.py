@@ -13,6 +13,7 @@ in which one is missing is void.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -23,11 +24,12 @@ from pydantic import SecretStr
 from benchmarks.end_to_end import Population, following, furnish, storm, talk
 from benchmarks.figures import Outcome, command
 from benchmarks.installing import Administrator, administrator
-from benchmarks.load import Count, Generator
+from benchmarks.load import Count, Generator, Void
 from benchmarks.running import Hubbub, hubbub
 from hubbub.mongo import MongoSettings, connect
 
 PEOPLE = Population(users=2, members=2)
+_ENOUGH = 0.99  # of the messages; one that is late is passed by
 _HOOK = """
 from hubbub.apps import App
 
@@ -87,6 +89,11 @@ async def compare(
     outcome.put(f"apps.{name}.cpu_without", spent["without"], "µs")
 
 
+def _judged(house: Hubbub) -> float:
+    """Messages that the app has judged so far."""
+    return house.counted("apps-engine", "hubbub_app_calls_total", hook="hook", outcome="ok")
+
+
 async def starting(outcome: Outcome, admin: Administrator, starts: int) -> None:
     """From asking that an app runs until it does, through the front door."""
     took: list[float] = []
@@ -115,11 +122,19 @@ async def run(options: argparse.Namespace) -> Outcome:
             await room.talk(options.rate, 1)  # warms caches
         await compare(outcome, "none", without, with_apps, options)
         before = with_apps.house.rss()["apps-engine"]
-        app = await admin.install("judge", {"__init__.py": _HOOK}, ["message.hook"])
+        app = await admin.install(
+            "judge", {"__init__.py": _HOOK}, ["message.hook", "room.read-all"]
+        )
         if app["status"] != "manually_enabled":
             raise RuntimeError(f"the app did not start: {app}")
         await with_apps.talk(options.rate, 1)
+        judged = await asyncio.to_thread(_judged, with_apps.house)
         await compare(outcome, "hook", without, with_apps, options)
+        judged = await asyncio.to_thread(_judged, with_apps.house) - judged
+        sent = options.rounds * round(options.rate * options.seconds)
+        outcome.put("apps.hook.judged", judged / sent, "of messages")
+        if judged < sent * _ENOUGH:
+            raise Void(f"the app judged {judged:.0f} of {sent} messages")
         outcome.put("apps.engine_memory", before / 2**20, "MiB")
         await starting(outcome, admin, options.starts)
     outcome.notes.append(

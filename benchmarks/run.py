@@ -45,7 +45,7 @@ FULL: Mapping[str, str] = {
     "funnel": "--seconds 10",
     "end_to_end": "--users 4000 --rate 200 --seconds 30 --rounds 5 --relogin",
     "apps": "--rounds 15 --seconds 5 --starts 20",
-    "app_attacks": "--before 4 --during 6",
+    "app_attacks": "--without 4 --during 6",
     "fanout_connection": "--rounds 7",
     "change_stream_drivers": "--events 100000 --rounds 5",
 }

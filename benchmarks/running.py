@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from benchmarks.machine import ROOT, cpu_seconds, free_port, on_cores, rss_bytes
 from hubbub.local.plans import installed_services
 from hubbub.local.programs import find_nats_server
@@ -123,6 +125,19 @@ class Hubbub:
     def rss(self) -> dict[str, int]:
         """Resident bytes of every process."""
         return {name: rss_bytes(pid) for name, pid in self.pids.items()}
+
+    def counted(self, service: str, metric: str, **labels: str) -> float:
+        """The sum of all samples of a metric of a service that have these labels."""
+        environment = Path(f"/proc/{self.pids[service]}/environ").read_text().split("\0")
+        port = dict(one.split("=", 1) for one in environment if one)["HUBBUB_OPS_PORT"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+            return sum(
+                sample.value
+                for family in families
+                for sample in family.samples
+                if sample.name == metric and labels.items() <= sample.labels.items()
+            )
 
     def rest(self, path: str, body: Mapping[str, Any], login: Mapping[str, str] | None) -> Any:
         """Call the REST API; `login` as `login` answered."""

@@ -193,7 +193,7 @@ TARGETS = (
         "attacks.worst_p99_growth",
         "send to receive p99 beside an app that does harm",
         "at most", 2.0, "×",
-        "the worst of 16 attacks, once it was noticed; beside the seconds before it",
+        "the worst of 16 attacks, once it was noticed; beside the seconds before and after it",
     ),
     Target(
         "startup",

@@ -14,7 +14,13 @@ def count(p50: float, p99: float) -> Count:
     return Count(80, 0, 80, 0, 0, {}, {"p50": p50, "p99": p99})
 
 
-ROW = Row(ATTACKS["loop"], "runs on", before=count(4, 10), onset=count(9, 500), during=count(5, 30))
+ROW = Row(
+    ATTACKS["loop"],
+    "runs on",
+    onset=count(9, 500),
+    during=count(5, 30),
+    without=(count(3, 8), count(5, 12)),
+)
 
 
 def test_the_table_has_both_and_how_much_it_grew() -> None:
