@@ -66,13 +66,14 @@ class MongoIntegrationStore:
             )
         return changed
 
-    async def disable(self, integration_id: str, url: str, now: datetime) -> None:
-        """Switch one off, if it still calls `url`."""
+    async def disable(self, integration_id: str, url: str, now: datetime) -> bool:
+        """Switch one off, if it is on and still calls `url`; whether it was."""
         with answering(), pymongo.timeout(QUERY_TIMEOUT):
-            await self._integrations.update_one(
-                {"_id": integration_id, "urls": url},
+            done = await self._integrations.update_one(
+                {"_id": integration_id, "urls": url, "enabled": True},
                 {"$set": {"enabled": False, "_updatedAt": now}},
             )
+        return done.modified_count > 0
 
     async def remove(self, integration_id: str) -> None:
         """Forget one."""

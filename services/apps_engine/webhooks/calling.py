@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -53,13 +53,14 @@ class Caller:
         egress: Egress,
         incoming: Incoming,
         metrics: WebhookMetrics,
-        disabled: Callable[[], None],
+        disabled: Callable[[str], Awaitable[None]],
         now: Callable[[], datetime],
         clock: Clock,
     ) -> None:
         """
         Args:
-            disabled: called when an integration was disabled because its server is gone.
+            disabled: called with the id of an integration that was disabled because its server
+                is gone.
         """
         self._store = store
         self._calls = calls
@@ -189,8 +190,8 @@ class Caller:
         await self._note(call_id, "after-http-call", fields)
         if reply.status == outgoing.GONE:
             self._metrics.called("gone", took)
-            await self._store.disable(integration_id, url, self._now())
-            self._disabled()
+            if await self._store.disable(integration_id, url, self._now()):
+                await self._disabled(integration_id)
             await self._note(call_id, "after-process-http-status-410", {"error": True}, ends=True)
             log.info("webhook_gone", integration=integration_id)
         elif reply.status in outgoing.SUCCESSES:

@@ -54,6 +54,7 @@ class Integrations:
         """
         self._clock = clock or SystemClock()
         self._metrics = metrics
+        self._auditor = auditor
         store, calls = MongoIntegrationStore(database), MongoCallStore(database)
         places = Places(messaging, account)
         self.incoming = Incoming(messaging, places, sent)
@@ -63,7 +64,7 @@ class Integrations:
             egress,
             self.incoming,
             metrics,
-            self.forget,
+            self._gone,
             self._now,
             self._clock,
         )
@@ -88,6 +89,10 @@ class Integrations:
     def forget(self) -> None:
         """Integrations changed: what is known of them is read anew."""
         self.outgoing.forget()
+
+    async def _gone(self, integration_id: str) -> None:
+        self.forget()
+        await self._auditor.tell("integration.disabled", actor=None, target=integration_id)
 
     async def wanted(self) -> frozenset[str]:
         """The events that `on_event` is of use for now."""

@@ -612,6 +612,8 @@ async def test_gone_is_switched_off(site: Site) -> None:
     (call,) = await site.ended(hook)
     assert call["step"] == "after-process-http-status-410"
     assert (await site.service.integration(ROOT, hook["_id"]))["enabled"] is False
+    told = [(one.action, one.actor, one.target) for one in site.audit]
+    assert told[1:] == [("integration.disabled", None, hook["_id"])]
     await site.hear("more")
     assert len(await site.history(hook)) == 1
 
