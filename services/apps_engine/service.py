@@ -51,7 +51,8 @@ from services.apps_engine.domain.boundaries import Boundary
 from services.apps_engine.egress import Egress
 from services.apps_engine.herald import Herald
 from services.apps_engine.hooks import Hooks
-from services.apps_engine.keeper import Keeper, Supervise
+from services.apps_engine.keeper import Keeper
+from services.apps_engine.lives import Lives, Supervise
 from services.apps_engine.log_reader import LogReader
 from services.apps_engine.logbook import Logbook
 from services.apps_engine.metrics import AppsMetrics, SendingMetrics, WebhookMetrics
@@ -105,7 +106,7 @@ class AppsService(IntegrationDoors, Apps):
         self._packages = Packages(self._store.packages, self._now, keep=settings.package_keep)
         self.logbook = Logbook(self._store.logs, self._now, keep=settings.log_keep)
         self._scheduler = Scheduler(
-            self._store.jobs, lambda: self._keeper.running(), clock=self._clock, now=self._now
+            self._store.jobs, lambda: self._lives.running(), clock=self._clock, now=self._now
         )
         egress = Egress(networks_of(settings.allowed_networks))
         sending = SendingMetrics(registry)
@@ -135,7 +136,7 @@ class AppsService(IntegrationDoors, Apps):
         )
         self._rooms = BotRooms(messaging, self._clock)
         self._deliveries = Deliveries(
-            lambda: self._keeper.running(),
+            lambda: self._lives.running(),
             self._rooms,
             account,
             self._clock,
@@ -144,7 +145,7 @@ class AppsService(IntegrationDoors, Apps):
         self._deliveries.also(self.integrations.wanted, self.integrations.on_event)
         self._reader = LogReader(client, self._deliveries.wanted, self._deliveries.handle)
         self._herald = Herald(client)
-        self._keeper = Keeper(
+        self._lives = Lives(
             around,
             supervise or self._supervised,
             announce=self._announce,
@@ -155,8 +156,9 @@ class AppsService(IntegrationDoors, Apps):
             settings=settings,
             folder=folder,
         )
-        self._hooks = Hooks(self._keeper.running, self._rooms, self._clock, self.logbook.write)
-        self._asking = Asking(self._keeper.running, authorization, messaging)
+        self._keeper = Keeper(around, self._lives, self._herald, settings, folder)
+        self._hooks = Hooks(self._lives.running, self._rooms, self._clock, self.logbook.write)
+        self._asking = Asking(self._lives.running, authorization, messaging)
         self._offered = Offers()
 
     @asynccontextmanager
@@ -176,7 +178,7 @@ class AppsService(IntegrationDoors, Apps):
             finally:
                 await self._deliveries.close()
                 await self._rooms.close()
-                await self._keeper.close()
+                await self._lives.close()
                 try:
                     await self.logbook.flush()
                 except HubbubError:
@@ -184,7 +186,7 @@ class AppsService(IntegrationDoors, Apps):
 
     def unconfined(self) -> str | None:
         """What is shown beside this process: what running apps are not kept from."""
-        return self._keeper.unconfined()
+        return self._lives.unconfined()
 
     def look_again(self) -> None:
         """The connection to NATS came back."""
@@ -276,7 +278,7 @@ class AppsService(IntegrationDoors, Apps):
 
     async def offers(self) -> Offers:
         """See the contract."""
-        return self._keeper.offers()
+        return self._lives.offers()
 
     async def run_app_command(self, user_id: UserId, invocation: AppInvocation) -> None:
         """See the contract."""
@@ -297,7 +299,7 @@ class AppsService(IntegrationDoors, Apps):
 
     async def _announce(self) -> None:
         self._reader.look_again()
-        offers = self._keeper.offers()
+        offers = self._lives.offers()
         if offers == self._offered:
             return
         self._offered = offers
@@ -307,7 +309,7 @@ class AppsService(IntegrationDoors, Apps):
             # Whoever keeps a copy asks for it again after a while.
             log.warning("offers_not_told", code=str(error.code))
         # As they are by now, so that of two changes the later one is told last.
-        await self._herald.commands(self._keeper.offers().commands, self._keeper.installed)
+        await self._herald.commands(self._lives.offers().commands, self._lives.installed)
 
     def _supervised(self, plan: Plan, start: Any, bridge: Bridge, listener: Listener) -> Supervisor:
         return Supervisor(

@@ -2,7 +2,7 @@
 
 * `managing`  making, changing, showing and forgetting integrations
 * `incoming`  a payload from outside becomes messages
-* `outgoing`  something that happened here becomes calls, each repeated until it succeeds or is
-              given up; what is still to be done is in the database
+* `outgoing`  something that happened here becomes calls, which are written down
+* `calling`   makes them, each repeated until it succeeds or is given up
 * `places`    rooms and people behind `#name` and `@name`
 """
