@@ -172,6 +172,10 @@ async def test_limits_of_what_is_planned_and_kept(store: AppsStore) -> None:
     await plan(store, "one", now() + PAST)
     job = {"name": "x", "data": "null", "due": now()}
     assert not await store.jobs.save("planner", "two", job, limit=1)
+    await store.jobs.remove("planner", "one")
+    assert await store.jobs.save("planner", "two", job, limit=1)
+    await store.jobs.remove_app("planner")
+    assert await store.jobs.of_app("planner") == []
 
 
 async def test_each_app_has_its_own(store: AppsStore) -> None:
@@ -183,6 +187,8 @@ async def test_each_app_has_its_own(store: AppsStore) -> None:
     assert await store.data.keys("planner", "") == ["../planner-two/a", "a"]
     assert await store.data.keys("planner-two", "") == ["a"]
     assert await store.data.keys("planner", "../") == ["../planner-two/a"]
+    assert await store.data.delete("planner", "a")
+    assert not await store.data.delete("planner", "a")
     await store.data.remove_app("planner")
     assert await store.data.keys("planner", "") == []
     assert await store.data.get("planner-two", "a") == "2"
