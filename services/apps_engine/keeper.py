@@ -6,7 +6,7 @@ What should be is in the database; what is, is in `lives`. Of one app one thing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,9 @@ from services.apps_engine.running import Declared
 from services.apps_engine.settings import AppsSettings
 
 _REQUIRED: Final = "a value is required"
+
+Agree = Callable[[Manifest, Mapping[str, Any] | None], Mapping[str, Any]]
+"""Says which settings to change when a package is installed over what is there, or raises."""
 
 
 class Keeper:
@@ -76,8 +79,16 @@ class Keeper:
         granted: list[str],
         settings: Mapping[str, Any],
         enable: bool,
+        agree: Agree | None = None,
+        owner: str = "",
     ) -> App:
-        """See the contract."""
+        """See the contract.
+
+        Args:
+            agree: called with the manifest and what is stored of the app so far; returns the
+                settings to change, instead of `settings`, or raises.
+            owner: whose it is from now on; empty: whose it was.
+        """
         try:
             package = await asyncio.to_thread(packages.read, data)
         except packages.WrongPackage as error:
@@ -93,6 +104,8 @@ class Keeper:
             )
         async with self._lock(manifest.id):
             before = await self._store.apps.one(manifest.id)
+            if agree is not None:
+                settings = agree(manifest, before)
             if before is None and len(await self._store.apps.all()) >= self._settings.installed:
                 raise BadRequest("there are too many apps", code="error-too-many-apps")
             values = records.settings_after(before, manifest, settings)
@@ -107,6 +120,7 @@ class Keeper:
                 bot={"_id": bot.user_id, "username": bot.username},
                 before=before,
                 installer=user_id,
+                owner=owner,
                 number=await self._number(before),
                 now=now,
             )

@@ -59,6 +59,7 @@ from services.apps_engine.metrics import AppsMetrics, SendingMetrics, WebhookMet
 from services.apps_engine.migration import expand
 from services.apps_engine.packages_brought import Packages
 from services.apps_engine.processes import Bounding
+from services.apps_engine.provisioning import ProvisioningDoors
 from services.apps_engine.scheduler import Scheduler
 from services.apps_engine.settings import AppsSettings
 from services.apps_engine.store import AppsStore
@@ -157,6 +158,9 @@ class AppsService(IntegrationDoors, Apps):
             folder=folder,
         )
         self._keeper = Keeper(around, self._lives, self._herald, settings, folder)
+        self.provisioning = ProvisioningDoors(
+            self._keeper, self._packages, self._store.apps, self._auditor
+        )
         self._hooks = Hooks(self._lives.running, self._rooms, self._clock, self.logbook.write)
         self._asking = Asking(self._lives.running, authorization, messaging)
         self._offered = Offers()
@@ -366,6 +370,7 @@ async def run(process: Process) -> None:
         bus.on_reconnect(service.look_again)
         async with service.running():
             await bus.serve(service)
+            await bus.serve(service.provisioning)
             process.health.check("confinement", service.unconfined)
             process.health.ready()
             log.info("service_ready", installed=settings.installed)

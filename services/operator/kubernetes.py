@@ -13,10 +13,12 @@ import aiohttp
 import kopf
 import orjson
 
+from services.operator.declared import APPS, Contents, HubbubApp
 from services.operator.domain.costs import ANNOTATION
 from services.operator.domain.members import Pod
 from services.operator.resources import (
     FIELD_MANAGER,
+    FINALIZER,
     GROUP,
     POOLS,
     VERSION,
@@ -28,7 +30,7 @@ from services.operator.resources import (
 
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-CONFLICT, NOT_FOUND = 409, 404
+CONFLICT, FORBIDDEN, NOT_FOUND = 409, 403, 404
 
 _TOKEN_AGE = 60.0  # seconds until the token is read again
 _MAX_EVENT_MESSAGE = 1024  # characters; longer ones are refused
@@ -153,28 +155,96 @@ class Cluster:
             if error.status not in (CONFLICT, NOT_FOUND):
                 raise
 
+    # -- apps
+
+    async def app(self, name: str) -> HubbubApp | None:
+        """The declared app, or None when there is none of this name. Raises: ApiError."""
+        found = await self._get(f"{self._own}/{APPS}/{name}")
+        return HubbubApp.model_validate(found) if found is not None else None
+
+    async def apps(self) -> list[HubbubApp]:
+        """All declared apps; none where the cluster does not know the kind. Raises: ApiError."""
+        answer = await self._get(f"{self._own}/{APPS}")
+        return [HubbubApp.model_validate(one) for one in (answer or {}).get("items", ())]
+
+    async def delete_app(self, name: str) -> None:
+        """Ask for the end of a declared app, if it is there. Raises: ApiError."""
+        try:
+            await self._ask("DELETE", f"{self._own}/{APPS}/{name}")
+        except ApiError as error:
+            if error.status != NOT_FOUND:
+                raise
+
+    async def patch_app_status(self, app: HubbubApp, status: Mapping[str, Any]) -> HubbubApp:
+        """Change these fields of the status; None removes one. Raises: ApiError."""
+        path = f"{self._own}/{APPS}/{app.metadata.name}/status"
+        answer = await self._ask("PATCH", path, body={"status": status}, kind=MERGE)
+        return HubbubApp.model_validate(answer)
+
+    @staticmethod
+    def holds(app: HubbubApp) -> bool:
+        """Whether the object waits for us before it goes."""
+        return FINALIZER in app.metadata.finalizers
+
+    async def hold(self, app: HubbubApp) -> HubbubApp | None:
+        """Let the object wait for us before it goes; None: somebody changed it since it was read.
+
+        Raises: ApiError.
+        """
+        if self.holds(app):
+            return app
+        return await self._finalizers(app, [*app.metadata.finalizers, FINALIZER])
+
+    async def release(self, app: HubbubApp) -> None:
+        """Let the object go. Raises: ApiError: also when somebody changed it since it was read."""
+        kept = [one for one in app.metadata.finalizers if one != FINALIZER]
+        if kept == app.metadata.finalizers:
+            return
+        if await self._finalizers(app, kept) is None and await self.app(app.metadata.name):
+            raise ApiError(CONFLICT, "Conflict", "it was changed meanwhile", frozenset())
+
+    async def _finalizers(self, app: HubbubApp, finalizers: list[str]) -> HubbubApp | None:
+        version = app.metadata.resource_version
+        body = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
+        try:
+            path = f"{self._own}/{APPS}/{app.metadata.name}"
+            answer = await self._ask("PATCH", path, body=body, kind=MERGE)
+        except ApiError as error:
+            if error.status in (CONFLICT, NOT_FOUND):
+                return None
+            raise
+        return HubbubApp.model_validate(answer)
+
+    async def contents(self, kind: Literal["ConfigMap", "Secret"], name: str) -> Contents | None:
+        """A ConfigMap or Secret, or None when there is none of this name. Raises: ApiError."""
+        plural = {"ConfigMap": "configmaps", "Secret": "secrets"}[kind]
+        found = await self._get(f"{self._core}/{plural}/{name}")
+        return Contents.model_validate(found) if found is not None else None
+
+    # -- events
+
     async def tell(
         self,
-        pool: StreamerPool,
+        subject: StreamerPool | HubbubApp,
         reason: str,
         message: str,
         *,
         severity: Literal["Normal", "Warning"] = "Normal",
     ) -> None:
-        """Record an event about a pool, for `kubectl describe`. Raises: ApiError."""
+        """Record an event about an object, for `kubectl describe`. Raises: ApiError."""
         moment = timestamp(datetime.now(UTC))
-        name = pool.metadata.name
+        name = subject.metadata.name
         event = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"generateName": f"{name[:200]}.", "namespace": self.namespace},
             "involvedObject": {
                 "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": "StreamerPool",
+                "kind": type(subject).__name__,
                 "name": name,
                 "namespace": self.namespace,
-                "uid": pool.metadata.uid,
-                "resourceVersion": pool.metadata.resource_version,
+                "uid": subject.metadata.uid,
+                "resourceVersion": subject.metadata.resource_version,
             },
             "reason": reason,
             "message": message[:_MAX_EVENT_MESSAGE],

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from hubbub.telemetry.metrics import SLOW
 
-Outcome = Literal["ok", "gone", "error", "timeout"]
+Outcome = Literal["ok", "gone", "waiting", "error", "timeout"]
 DrainOutcome = Literal["started", "finished", "timed_out", "cancelled"]
 
 

@@ -1,10 +1,10 @@
-"""A task for each pool, from the moment it is seen until it is gone."""
+"""A task for each pool or app, from the moment it is seen until it is gone."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 
 from hubbub.telemetry.log import get_logger
 from services.operator.kubernetes import ApiError
@@ -17,31 +17,55 @@ PASS_TIMEOUT = 45.0
 """Seconds that one pass may take. Whatever it was waiting for, the next one looks again."""
 
 LookAfter = Callable[[str], Awaitable[bool]]
-"""One pass over the named pool; False when it is gone."""
+"""One pass over the named object; False when it is gone."""
+
+
+class NotYet(Exception):
+    """A pass could not come to its end, as something is lacking that may come by itself."""
 
 
 class Pools:
-    """Runs a pass over every known pool each `interval` seconds, and at once after a change."""
+    """Runs a pass over every known object of a kind each `interval` seconds, and at once after a
+    change."""
 
-    def __init__(self, look_after: LookAfter, *, interval: float, metrics: OperatorMetrics) -> None:
+    def __init__(
+        self,
+        look_after: LookAfter,
+        *,
+        interval: float,
+        metrics: OperatorMetrics,
+        kind: str = KIND,
+        retry: float | None = None,
+        timeout: float = PASS_TIMEOUT,
+    ) -> None:
+        """
+        Args:
+            retry: seconds until the next pass after one that did not come to its end; None: as
+                after any other.
+            timeout: seconds that one pass may take.
+        """
         self._look_after = look_after
         self._interval = interval
+        self._retry = interval if retry is None else min(retry, interval)
+        self._timeout = timeout
+        self._kind = kind
         self._metrics = metrics
         self._changes: dict[str, asyncio.Event] = {}
-        self._generations: dict[str, int | None] = {}
+        self._revisions: dict[str, Hashable] = {}
         self._ticks: dict[str, float] = {}
         self._arrived = asyncio.Event()
         self._tick = time.monotonic()
 
-    def seen(self, name: str, generation: int | None) -> None:
-        """The watch saw this pool: new, changed, or deleted. Changes of its status are nothing."""
+    def seen(self, name: str, revision: Hashable) -> None:
+        """The watch saw this object: new, changed, or deleted. Changes of its status are nothing:
+        they leave the revision as it is."""
         change = self._changes.get(name)
         if change is None:
             self._changes[name] = asyncio.Event()
             self._arrived.set()
-        elif self._generations.get(name) != generation:
+        elif self._revisions.get(name) != revision:
             change.set()
-        self._generations[name] = generation
+        self._revisions[name] = revision
 
     @property
     def tick_age(self) -> float:
@@ -49,13 +73,13 @@ class Pools:
         return time.monotonic() - min([self._tick, *self._ticks.values()])
 
     async def run(self) -> None:
-        """Look after pools until cancelled."""
+        """Look after them until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             kept: set[str] = set()
             while True:
                 for name in set(self._changes) - kept:
                     kept.add(name)
-                    tasks.create_task(self._keep(name, kept), name=f"pool {name}")
+                    tasks.create_task(self._keep(name, kept), name=f"{self._kind} {name}")
                 self._tick = time.monotonic()
                 self._arrived.clear()
                 try:
@@ -73,29 +97,33 @@ class Pools:
             self._ticks[name] = time.monotonic()
             if outcome == "gone" and not change.is_set():
                 break
+            pause = self._interval if outcome in ("ok", "gone") else self._retry
             try:
-                async with asyncio.timeout(self._interval):
+                async with asyncio.timeout(pause):
                     await change.wait()
             except TimeoutError:
                 continue
-        log.info("pool_gone", pool=name)
-        del self._changes[name], self._generations[name], self._ticks[name]
+        log.info("object_gone", kind=self._kind, name=name)
+        del self._changes[name], self._revisions[name], self._ticks[name]
         kept.discard(name)
 
     async def _pass(self, name: str) -> Outcome:
         began = time.monotonic()
         outcome: Outcome = "error"
         try:
-            async with asyncio.timeout(PASS_TIMEOUT):
+            async with asyncio.timeout(self._timeout):
                 outcome = "ok" if await self._look_after(name) else "gone"
+        except NotYet as lacking:
+            outcome = "waiting"
+            log.info("pass_waits", kind=self._kind, name=name, reason=str(lacking))
         except ApiError as error:
-            log.warning("pass_failed", pool=name, reason=str(error))
+            log.warning("pass_failed", kind=self._kind, name=name, reason=str(error))
         except TimeoutError:
             outcome = "timeout"
-            log.warning("pass_timed_out", pool=name, seconds=PASS_TIMEOUT)
+            log.warning("pass_timed_out", kind=self._kind, name=name, seconds=self._timeout)
         except Exception:
-            # A pool that cannot be read must not end the care for the others.
-            log.exception("pass_broke", pool=name)
+            # One that cannot be read must not end the care for the others.
+            log.exception("pass_broke", kind=self._kind, name=name)
         finally:
-            self._metrics.reconciled(KIND, outcome, time.monotonic() - began)
+            self._metrics.reconciled(self._kind, outcome, time.monotonic() - began)
         return outcome

@@ -16,6 +16,8 @@ from services.operator.domain.scaling import Leaver
 GROUP, VERSION = "hubbub.dev", "v1alpha1"
 POOLS = "streamerpools"
 FIELD_MANAGER = "hubbub-operator"
+FINALIZER = f"{GROUP}/operator"
+"""On objects that must not go before something outside of the cluster went."""
 OPS_PORT = "ops"
 """Name of the port of every Hubbub container that offers metrics."""
 DEFAULT_OPS_PORT = 8081

@@ -20,8 +20,8 @@ class Right:
     resource: str
     """Plural name, with the subresource behind a slash."""
     verbs: tuple[str, ...]
-    needed: Literal["always", "managed"] = "always"
-    """`managed`: only for pools of mode Manage."""
+    needed: Literal["always", "managed", "apps"] = "always"
+    """`managed`: only for pools of mode Manage; `apps`: only where apps are declared."""
 
 
 RIGHTS = (
@@ -32,7 +32,15 @@ RIGHTS = (
     Right("", "events", ("create",)),
     Right("apps", "deployments", ("get",)),
     Right("apps", "deployments/scale", ("patch",), needed="managed"),
+    Right("hubbub.dev", "hubbubapps", ("get", "list", "watch", "patch"), needed="apps"),
+    Right("hubbub.dev", "hubbubapps/status", ("patch",), needed="apps"),
+    Right("", "configmaps", ("get",), needed="apps"),
+    Right("", "secrets", ("get",), needed="apps"),
 )
 """Pods are patched for the deletion cost alone. A pool is patched to take over the replicas that
 somebody gave to its deployment by hand. Replicas are set through the subresource `scale`, so the
-operator cannot change anything else of a deployment."""
+operator cannot change anything else of a deployment. Apps are patched for their finalizer alone.
+ConfigMaps and Secrets are read where an app names them; the chart's Role says which may be."""
+
+RELEASE_RIGHTS = (Right("hubbub.dev", "hubbubapps", ("get", "list", "delete", "patch")),)
+"""What `hubbub operator release` asks for, before everything goes."""

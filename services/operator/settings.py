@@ -18,8 +18,8 @@ class OperatorSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="HUBBUB_OPERATOR_")
 
     namespace: str = ""
-    """Namespace whose pools are looked after; empty: the one of the service account, or of the
-    kubeconfig."""
+    """Namespace whose pools and apps are looked after; empty: the one of the service account, or
+    of the kubeconfig."""
     api_url: str = ""
     """Address of the API server; empty: the one that Kubernetes tells its pods, or else the
     current context of the kubeconfig."""
@@ -28,6 +28,12 @@ class OperatorSettings(Settings):
     again as Kubernetes renews it."""
     interval: float = Field(default=5.0, gt=0, le=30)
     """Seconds between two looks at a pool. Streamers report as often."""
+    apps: bool = True
+    """Whether declared apps are looked after too."""
+    app_interval: float = Field(default=60.0, gt=0, le=600)
+    """Seconds between two looks at a declared app: what was changed by hand is put back."""
+    app_retry: float = Field(default=15.0, gt=0, le=600)
+    """Seconds until the next look where something was lacking, as the apps engine."""
     silent_after: float = Field(default=20.0, gt=0)
     """Seconds without a report after which a streamer is asked by its operations port."""
     patch_interval: float = Field(default=1.0, gt=0)

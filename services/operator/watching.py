@@ -12,7 +12,7 @@ import datetime
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -21,18 +21,17 @@ import aiohttp
 import kopf
 
 from hubbub.telemetry.log import get_logger
-from services.operator.handlers import registry
+from services.operator.handlers import Seen, registry
 from services.operator.resources import FIELD_MANAGER, GROUP
 
 log = get_logger(__name__)
 
-FINALIZER = f"{GROUP}/operator"
 _TOKEN_AGE = datetime.timedelta(minutes=5)
 _STOP_WITHIN = 15.0  # seconds
 
 
 class Watch:
-    """Sees every pool of a namespace, and proves that it would see a change.
+    """Sees every pool and app of a namespace, and proves that it would see a change.
 
     The API server sends at least a bookmark per minute. kopf opens the watch anew after 70 s of
     silence, so an `age` above that means that nobody answers.
@@ -43,13 +42,14 @@ class Watch:
         find: Callable[[], kopf.ConnectionInfo],
         *,
         namespace: str,
-        seen: Callable[[str, int | None], None],
+        seen: Mapping[str, Seen],
         request_timeout: float,
     ) -> None:
         """
         Args:
             find: gives the credentials of the moment.
-            seen: called in the loop that runs `run`, for each pool that is listed or changes.
+            seen: plural name of a kind → what is called in the loop that runs `run`, for each
+                object of it that is listed or changes. Other kinds are not watched.
         """
         self._find = find
         self._namespace = namespace
@@ -58,11 +58,11 @@ class Watch:
         self._heard_at: float | None = None
         self._began = time.monotonic()
         self.listed = asyncio.Event()
-        """Set when the API server has first said something about pools."""
+        """Set when the API server has first said something about our kinds."""
 
     @property
     def age(self) -> float:
-        """Seconds since the API server last said something about pools."""
+        """Seconds since the API server last said something about our kinds."""
         last = self._heard_at
         return time.monotonic() - (last if last is not None else self._began)
 
@@ -75,8 +75,13 @@ class Watch:
         ended: asyncio.Future[None] = here.create_future()
         started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
-        def seen(name: str, generation: int | None) -> None:
-            here.call_soon_threadsafe(self._seen, name, generation)
+        def passed_on(tell: Seen) -> Seen:
+            def seen(name: str, revision: Hashable) -> None:
+                here.call_soon_threadsafe(tell, name, revision)
+
+            return seen
+
+        seen = {plural: passed_on(tell) for plural, tell in self._seen.items()}
 
         def heard() -> None:
             if self._heard_at is None:
@@ -126,7 +131,7 @@ class Watch:
 
     async def _operator(
         self,
-        seen: Callable[[str, int | None], None],
+        seen: Mapping[str, Seen],
         heard: Callable[[], None],
         started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]],
     ) -> None:
@@ -172,7 +177,8 @@ def _is_worth_reading(record: logging.LogRecord) -> bool:
 def kopf_settings(request_timeout: float) -> kopf.OperatorSettings:
     """How kopf behaves here: one namespace, nothing of its own left on objects."""
     settings = kopf.OperatorSettings()
-    settings.persistence.finalizer = FINALIZER
+    # Not ours: kopf takes its own away from objects that none of its handlers holds back.
+    settings.persistence.finalizer = f"{GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
     # Without a bound, a load balancer in between may keep a watch that nobody serves.

@@ -4,8 +4,8 @@
     make cluster-test
 
 They make one namespace (`hubbub-test-…`), install one release into it, and remove both; nothing
-else is touched, but for the definition of `StreamerPool` when the cluster has none. `kubectl` and
-`helm` have to be on the PATH. About ten minutes on two cores. What can be said from outside:
+else is touched, but for the definitions of `StreamerPool` and `HubbubApp` when the cluster has
+none. `kubectl` and `helm` have to be on the PATH. About ten minutes on two cores. What can be said from outside:
 
     HUBBUB_CLUSTER_IMAGE           what is installed (hubbub:dev)
     HUBBUB_CLUSTER_NEXT_IMAGE      what is upgraded to (hubbub:next); a `docker tag` of the same
@@ -23,7 +23,8 @@ those tests are skipped.
 
 * `target`       what is said from outside
 * `kubernetes`   kubectl, helm, and looking through the API
-* `release`      the installed chart; `pools` its operator; `drains` what its streamers said last
+* `release`      the installed chart; `pools` its operator; `declared` an app as an object; `drains`
+                 what its streamers said last
 * `load`         people who talk and read; `verdict` what became of all they said
 * `sitters`      people who only sit there; `door` one address for both Services
 * `expressions`  of dashboards and alerts

@@ -6,20 +6,23 @@ from tests.cluster.kubernetes import Document
 from tests.cluster.release import Release
 from tests.waiting import eventually
 
-DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/streamerpools.hubbub.dev"
+DEFINITIONS = ("streamerpools.hubbub.dev", "hubbubapps.hubbub.dev")
+"""Names of the custom resources that the operator's chart brings."""
+_DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/streamerpools.hubbub.dev"
 OWNER = "meta.helm.sh/release-name"
 
 
-async def with_operator(release: Release, *, managed: bool) -> None:
-    """The operator and its pool. The second upgrade brings the pool: with the first one the
-    cluster learns its kind, as the notes say."""
-    definition = await release.namespace.get(DEFINITION)
+async def with_operator(release: Release, *, managed: bool, **more: str) -> None:
+    """The operator and its pool, with more values. The second upgrade brings the pool: with the
+    first one the cluster learns its kind, as the notes say."""
+    definition = await release.namespace.get(_DEFINITION)
     theirs = definition is not None and _owner(definition) != release.name
     chosen = {
         "operator__enabled": "true",
         "operator__crds__install": str(not theirs).lower(),
         "operator__managedScaling": str(managed).lower(),
         "streamer__replicas": "3",
+        **more,
     }
     notes = await release.upgrade(**chosen)
     if "run the same `helm upgrade` once more" in notes:

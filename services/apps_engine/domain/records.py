@@ -23,12 +23,14 @@ def document(
     bot: Mapping[str, str],
     before: Mapping[str, Any] | None,
     installer: UserId,
+    owner: str,
     number: int,
     now: datetime,
 ) -> dict[str, Any]:
     """An app as it is stored, without its status.
 
     Args:
+        owner: the declaration that it belongs to; empty: as before.
         number: a number that no other app has.
     """
     return {
@@ -43,6 +45,7 @@ def document(
         "number": number,
         "installedAt": now if before is None else before["installedAt"],
         "installedBy": installer,
+        "owner": owner or (before or {}).get("owner") or "",
         "_updatedAt": now,
         "reason": "",
     }

@@ -8,7 +8,17 @@ from datetime import datetime
 from typing import Literal
 
 Status = Literal["True", "False", "Unknown"]
-Type = Literal["Ready", "Progressing", "Draining", "Balanced", "DeletionCostConflict"]
+Type = Literal[
+    "Ready",
+    "Progressing",
+    "Draining",
+    "Balanced",
+    "DeletionCostConflict",
+    "Installed",
+    "Enabled",
+    "PermissionsGranted",
+    "Healthy",
+]
 
 MAX_MESSAGE = 1024
 """Characters; the API allows more, but people read it."""

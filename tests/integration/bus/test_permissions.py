@@ -117,7 +117,13 @@ FORBIDDEN = {
         ("hubbub.v1.live.>", "_INBOX.gateway.>"),
     ),
     "operator": Forbidden(
-        (*_LOG, *_DATABASE, "hubbub.v1.rpc.account.login", "hubbub.v1.ephemeral.room.x"),
+        (
+            *_LOG,
+            *_DATABASE,
+            "hubbub.v1.rpc.account.login",
+            "hubbub.v1.rpc.apps-engine.list_apps",  # it declares apps, and is no administrator
+            "hubbub.v1.ephemeral.room.x",
+        ),
         ("hubbub.v1.live.>", "hubbub.v1.event.user.changed"),
     ),
     "presence": Forbidden(

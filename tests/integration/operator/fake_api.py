@@ -23,10 +23,11 @@ from aiohttp import web
 
 from services.operator.domain.costs import ANNOTATION
 from services.operator.rights import RIGHTS, Right
+from tests.integration.operator.fake_declared import DeclaredApps
 
 NAMESPACE = "chat"
 LABELS = {"app.kubernetes.io/component": "streamer"}
-CRD = Path(__file__).parents[3] / "deploy" / "crds" / "streamerpools.yaml"
+CRDS = Path(__file__).parents[3] / "deploy" / "crds"
 
 Object = dict[str, Any]
 Request = tuple[str, str, str]
@@ -78,10 +79,15 @@ class FakeApi:
     silent: bool = False
     """Watches say nothing any more, not even bookmarks."""
     url: str = ""
-    _version: int = 100
+    version: int = 100
+    """Of the last change."""
+    declared: DeclaredApps = field(init=False)
     _made: int = 0
     _history: list[tuple[int, str, Object]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.declared = DeclaredApps(self)
 
     # -- what people do -----------------------------------------------------------------------
 
@@ -90,11 +96,11 @@ class FakeApi:
         pool: Object = {
             "apiVersion": "hubbub.dev/v1alpha1",
             "kind": "StreamerPool",
-            "metadata": self._metadata(name),
+            "metadata": self.metadata(name),
             "spec": {"deploymentRef": {"name": "streamer"}, **spec},
         }
-        self.pools[name] = self._checked(pool)
-        self._tell("ADDED", self.pools[name])
+        self.pools[name] = self.checked(pool)
+        self.tell("ADDED", self.pools[name])
         return self.pools[name]
 
     def change_pool(self, name: str = "streamers", **spec: Any) -> None:
@@ -104,14 +110,14 @@ class FakeApi:
     def delete_pool(self, name: str = "streamers") -> None:
         """`kubectl delete`. Fails when somebody holds the object back."""
         assert not self.pools[name]["metadata"].get("finalizers")
-        self._tell("DELETED", self.pools.pop(name))
+        self.tell("DELETED", self.pools.pop(name))
 
     def make_deployment(self, replicas: int, name: str = "streamer") -> Object:
         """A deployment whose pods run and are ready."""
         self.deployments[name] = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": self._metadata(name),
+            "metadata": self.metadata(name),
             "spec": {"replicas": replicas, "selector": {"matchLabels": LABELS}},
             "status": {},
         }
@@ -159,7 +165,7 @@ class FakeApi:
         self.pods[name] = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**self._metadata(name), "labels": LABELS},
+            "metadata": {**self.metadata(name), "labels": LABELS},
             "spec": {
                 "containers": [
                     {"name": "proxy", "ports": [{"name": "http", "containerPort": 15000}]},
@@ -253,30 +259,34 @@ class FakeApi:
         post(core + "/events", self._post_event)
         get(apps + "/deployments/{name}", self._read_deployment)
         patch(apps + "/deployments/{name}/scale", self._patch_scale)
+        self.declared.add_routes(
+            application, f"/apis/hubbub.dev/v1alpha1/namespaces/{NAMESPACE}/hubbubapps", core
+        )
         application.router.add_route("*", "/{other:.*}", self._unknown)
         return application
 
     async def _list_pools(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch") == "true":
-            self._allow("watch", "hubbub.dev", "streamerpools")
-            return await self._watch(request)
-        self._allow("list", "hubbub.dev", "streamerpools")
+            self.allow("watch", "hubbub.dev", "streamerpools")
+            return await self.watch(request, "StreamerPool")
+        self.allow("list", "hubbub.dev", "streamerpools")
         return web.json_response(
             {
                 "kind": "StreamerPoolList",
-                "metadata": {"resourceVersion": str(self._version)},
+                "metadata": {"resourceVersion": str(self.version)},
                 "items": list(self.pools.values()),
             }
         )
 
-    async def _watch(self, request: web.Request) -> web.StreamResponse:
+    async def watch(self, request: web.Request, of_kind: str) -> web.StreamResponse:
+        """Answer with changes of one kind, for ever."""
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        sent = int(request.query.get("resourceVersion", self._version))
+        sent = int(request.query.get("resourceVersion", self.version))
         while True:
             self._changed.clear()
             for version, kind, found in list(self._history):
-                if version > sent and not self.silent:
+                if version > sent and found["kind"] == of_kind and not self.silent:
                     sent = version
                     line = json.dumps({"type": kind, "object": found})
                     await response.write(line.encode() + b"\n")
@@ -288,18 +298,18 @@ class FakeApi:
                     continue
                 mark = {
                     "apiVersion": "hubbub.dev/v1alpha1",
-                    "kind": "StreamerPool",
-                    "metadata": {"resourceVersion": str(self._version)},
+                    "kind": of_kind,
+                    "metadata": {"resourceVersion": str(self.version)},
                 }
                 line = json.dumps({"type": "BOOKMARK", "object": mark})
                 await response.write(line.encode() + b"\n")
 
     async def _read_pool(self, request: web.Request) -> web.Response:
-        self._allow("get", "hubbub.dev", "streamerpools")
+        self.allow("get", "hubbub.dev", "streamerpools")
         return web.json_response(_found(self.pools, request))
 
     async def _patch_pool(self, request: web.Request) -> web.Response:
-        with self._effect("patch", "hubbub.dev", "streamerpools"):
+        with self.effect("patch", "hubbub.dev", "streamerpools"):
             pool, patch = _found(self.pools, request), await _merge_patch(request)
             _same_version(pool, patch)
             merged = _merged(pool, {"spec": patch.get("spec", {})})
@@ -307,7 +317,7 @@ class FakeApi:
         return web.json_response(self.pools[request.match_info["name"]])
 
     async def _patch_status(self, request: web.Request) -> web.Response:
-        with self._effect("patch", "hubbub.dev", "streamerpools/status"):
+        with self.effect("patch", "hubbub.dev", "streamerpools/status"):
             pool, patch = _found(self.pools, request), await _merge_patch(request)
             _same_version(pool, patch)
             merged = _merged(pool, {"status": patch["status"]})
@@ -315,7 +325,7 @@ class FakeApi:
         return web.json_response(self.pools[request.match_info["name"]])
 
     async def _list_pods(self, request: web.Request) -> web.Response:
-        self._allow("list", "", "pods")
+        self.allow("list", "", "pods")
         wanted = dict(part.split("=") for part in request.query["labelSelector"].split(","))
         found = [
             pod for pod in self.pods.values() if wanted.items() <= pod["metadata"]["labels"].items()
@@ -326,7 +336,7 @@ class FakeApi:
         assert request.content_type == "application/apply-patch+yaml"
         manager, force = request.query["fieldManager"], request.query.get("force")
         body = json.loads(await request.read())
-        with self._effect("patch", "", "pods"):
+        with self.effect("patch", "", "pods"):
             pod = self.pods.get(request.match_info["name"])
             if pod is None or pod["metadata"]["uid"] != body["metadata"]["uid"]:
                 raise Refused(409, "Conflict", "uid mismatch")
@@ -343,7 +353,7 @@ class FakeApi:
 
     async def _post_event(self, request: web.Request) -> web.Response:
         event = await request.json()
-        with self._effect("create", "", "events"):
+        with self.effect("create", "", "events"):
             assert (
                 event["metadata"]["namespace"] == NAMESPACE == event["involvedObject"]["namespace"]
             )
@@ -351,11 +361,11 @@ class FakeApi:
         return web.json_response(event, status=201)
 
     async def _read_deployment(self, request: web.Request) -> web.Response:
-        self._allow("get", "apps", "deployments")
+        self.allow("get", "apps", "deployments")
         return web.json_response(_found(self.deployments, request))
 
     async def _patch_scale(self, request: web.Request) -> web.Response:
-        with self._effect("patch", "apps", "deployments/scale"):
+        with self.effect("patch", "apps", "deployments/scale"):
             patch = await _merge_patch(request)
             assert set(patch) <= {"metadata", "spec"}
             assert set(patch["spec"]) == {"replicas"}
@@ -372,7 +382,8 @@ class FakeApi:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _allow(self, *request: str) -> Request:
+    def allow(self, *request: str) -> Request:
+        """Note a request. Raises: Refused: it is beyond the rights."""
         asked: Request = (request[0], request[1], request[2])
         self.requests.append(asked)
         if not any(
@@ -383,13 +394,34 @@ class FakeApi:
             raise Refused(403, "Forbidden", f"cannot {asked[0]} {asked[2]}")
         return asked
 
-    def _effect(self, *request: str) -> _Effect:
-        return _Effect(self, self._allow(*request))
+    def effect(self, *request: str) -> _Effect:
+        """The same, for one that changes something while the context lasts."""
+        return _Effect(self, self.allow(*request))
+
+    def found(self, objects: dict[str, Object], request: web.Request) -> Object:
+        """The object that a request names."""
+        return _found(objects, request)
+
+    async def patched(
+        self, objects: dict[str, Object], request: web.Request
+    ) -> tuple[Object, Object]:
+        """The object and a merge patch of it, which is of the right version."""
+        found, patch = _found(objects, request), await _merge_patch(request)
+        _same_version(found, patch)
+        return found, patch
+
+    def merged(self, base: Any, patch: Any) -> Any:
+        """RFC 7386."""
+        return _merged(base, patch)
+
+    def refusal(self, status: int, reason: str, message: str) -> Refused:
+        """To be raised."""
+        return Refused(status, reason, message)
 
     def _scale(self, name: str, replicas: int) -> None:
         deployment = self.deployments[name]
         deployment["spec"]["replicas"] = replicas
-        deployment["metadata"]["resourceVersion"] = self._next_version()
+        deployment["metadata"]["resourceVersion"] = self.next_version()
         deployment["metadata"]["generation"] += 1
         if not self.surge_pending:
             self.settle(name)
@@ -404,31 +436,33 @@ class FakeApi:
             "updatedReplicas": len(self.pods),
             "readyReplicas": sum(_condition(pod, "Ready") for pod in self.pods.values()),
         }
-        deployment["metadata"]["resourceVersion"] = self._next_version()
+        deployment["metadata"]["resourceVersion"] = self.next_version()
 
     def _store(self, name: str, pool: Object) -> None:
         before = self.pools[name]
-        pool = self._checked(pool)
+        pool = self.checked(pool)
         if pool == before:
             return
-        metadata = {**pool["metadata"], "resourceVersion": self._next_version()}
+        metadata = {**pool["metadata"], "resourceVersion": self.next_version()}
         if pool["spec"] != before["spec"]:
             metadata["generation"] += 1
         self.pools[name] = {**pool, "metadata": metadata}
-        self._tell("MODIFIED", self.pools[name])
+        self.tell("MODIFIED", self.pools[name])
 
-    def _checked(self, pool: Object) -> Object:
-        schema = _schema()
+    def checked(self, pool: Object) -> Object:
+        """With its defaults. Fails on what its CRD does not allow."""
+        schema = _schema(pool["kind"])
         pool = copy.deepcopy(pool)
         _default(pool, schema)
         jsonschema.Draft202012Validator(schema).validate(pool)
-        assert pool["spec"]["mode"] != "Manage" or "replicas" in pool["spec"]
+        assert pool["spec"].get("mode") != "Manage" or "replicas" in pool["spec"]
         _no_unknown_fields(pool["spec"], schema["properties"]["spec"], "spec")
         _no_unknown_fields(pool.get("status", {}), schema["properties"]["status"], "status")
         return pool
 
-    def _metadata(self, name: str) -> Object:
-        version = self._next_version()
+    def metadata(self, name: str) -> Object:
+        """Of an object that is made now."""
+        version = self.next_version()
         return {
             "name": name,
             "namespace": NAMESPACE,
@@ -438,12 +472,14 @@ class FakeApi:
             "creationTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
 
-    def _next_version(self) -> str:
-        self._version += 1
-        return str(self._version)
+    def next_version(self) -> str:
+        """For a change."""
+        self.version += 1
+        return str(self.version)
 
-    def _tell(self, kind: str, pool: Object) -> None:
-        version = int(self._next_version())
+    def tell(self, kind: str, pool: Object) -> None:
+        """Let whoever watches know of a change."""
+        version = int(self.next_version())
         found = copy.deepcopy(pool)
         if kind == "DELETED":
             found["metadata"]["resourceVersion"] = str(version)
@@ -545,8 +581,8 @@ def _condition(pod: Object, kind: str) -> bool:
     )
 
 
-def _schema() -> Object:
-    crd = yaml.safe_load(CRD.read_text())
+def _schema(kind: str) -> Object:
+    crd = yaml.safe_load((CRDS / f"{kind.lower()}s.yaml").read_text())
     schema: Object = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return schema
 
@@ -613,6 +649,8 @@ _DISCOVERY: dict[str, Object] = {
         "groupVersion": "hubbub.dev/v1alpha1",
         "resources": [
             _resource("streamerpools", "StreamerPool", _EVERYTHING),
+            _resource("hubbubapps", "HubbubApp", _EVERYTHING),
+            _resource("hubbubapps/status", "HubbubApp", "get patch update"),
             _resource("streamerpools/status", "StreamerPool", "get patch update"),
             _resource("streamerpools/scale", "Scale", "get patch update"),
         ],

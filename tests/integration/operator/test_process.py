@@ -18,6 +18,7 @@ import pytest
 from hubbub.bus import BusSettings, NatsBus
 from services.operator.rights import RIGHTS
 from tests.integration.operator.fake_api import NAMESPACE, FakeApi, serving
+from tests.integration.operator.fake_engine import FakeEngine, package
 from tests.integration.operator.fleet import Fleet
 from tests.waiting import eventually
 
@@ -65,6 +66,7 @@ class Site:
     folder: Path
     nats_url: str
     started: list[Operator] = field(default_factory=list)
+    engine: FakeEngine = field(default_factory=FakeEngine)
 
     async def operator(self) -> Operator:
         """One that has listed the pools."""
@@ -109,6 +111,12 @@ async def site(nats_url: str, folder: Path) -> AsyncIterator[Site]:
 
         fleet = Fleet(api, bus_of)
         made = Site(api, fleet, folder, nats_url)
+        bus = NatsBus(
+            BusSettings(nats_url=nats_url), service="apps-engine", instance="apps-engine-test"
+        )
+        await bus.connect()
+        stack.push_async_callback(bus.close)
+        await bus.serve(made.engine)
 
         async def keep_reporting() -> None:
             while True:
@@ -157,8 +165,8 @@ async def test_killed_in_the_middle_of_a_scale_in(nats_url: str, tmp_path: Path)
 async def test_every_request_has_a_right_and_every_right_a_request(
     nats_url: str, tmp_path: Path
 ) -> None:
-    """A pool is advised, managed, scaled by hand, and deleted. Beyond the list of rights only the
-    lists of API groups are read, which everybody may."""
+    """A pool is advised, managed, scaled by hand, and deleted; an app is installed and removed.
+    Beyond the list of rights only the lists of API groups are read, which everybody may."""
     async with site(nats_url, tmp_path) as world:
         await populated(world, streamer_1=400, streamer_2=30, streamer_3=500)
         operator = await world.operator()
@@ -174,7 +182,8 @@ async def test_every_request_has_a_right_and_every_right_a_request(
         world.api.kubectl_scale(4)
         await eventually(lambda: "ManualScaleAdopted" in world.api.reasons(), within=20)
         world.api.delete_pool()
-        await eventually(lambda: "pool_gone" in operator.log(), within=20)
+        await eventually(lambda: '"object_gone"' in operator.log(), within=20)
+        await through_the_life_of_an_app(world)
 
         granted = {(verb, right.group, right.resource) for right in RIGHTS for verb in right.verbs}
         assert world.api.refused == []
@@ -182,6 +191,43 @@ async def test_every_request_has_a_right_and_every_right_a_request(
         assert await operator.stop() == 0
         assert "Traceback" not in operator.log()
         assert '"level":"error"' not in operator.log()
+
+
+async def through_the_life_of_an_app(world: Site) -> None:
+    """It is declared, changed, and deleted; the engine follows each time, and at once."""
+    apps = world.api.declared
+    apps.config_map(package())
+    apps.secret("keys", key="s3cret")
+    apps.make(settingsSecretRef={"name": "keys"})
+    await eventually(lambda: apps.status().get("phase") == "Enabled", within=20)
+    apps.change(enabled=False)
+    await eventually(lambda: apps.status().get("phase") == "Disabled", within=20)
+    apps.delete()
+    await eventually(lambda: not apps.objects, within=20)
+    assert world.engine.apps == {}
+    assert world.engine.calls == ["install", "disable", "remove"]
+
+
+async def test_an_app_outlives_its_operator(nats_url: str, tmp_path: Path) -> None:
+    """Killed while it installs one: the next operator finds what is lacking."""
+    async with site(nats_url, tmp_path) as world:
+        world.api.declared.config_map(package())
+        first = await world.operator()
+        installing = asyncio.Event()
+
+        def begins(action: str) -> None:
+            installing.set()
+
+        world.engine.before = begins
+        world.api.declared.make(settings={"word": "a"})
+        await asyncio.wait_for(installing.wait(), 20)
+        await first.kill()
+        await world.operator()
+        status = world.api.declared.status
+        await eventually(lambda: status().get("phase") == "Enabled", within=20)
+
+        assert world.engine.apps["echo"].settings == {"word": "a"}
+        assert status()["observedGeneration"] == 1
 
 
 async def test_what_the_operations_port_says(nats_url: str, tmp_path: Path) -> None:

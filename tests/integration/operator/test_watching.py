@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
 import kopf
 import pytest
 
 from hubbub.tasks import owned
-from services.operator.watching import FINALIZER, Watch, kopf_settings
+from services.operator.declared import APPS
+from services.operator.resources import FINALIZER, POOLS
+from services.operator.watching import Watch, kopf_settings
 from tests.integration.operator.fake_api import NAMESPACE, FakeApi, serving
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
 WATCH = ("watch", "hubbub.dev", "streamerpools")
-Seen = list[tuple[str, int | None]]
+Seen = list[tuple[str, Hashable]]
 
 
 @asynccontextmanager
@@ -27,14 +29,14 @@ async def watching(api: FakeApi) -> AsyncIterator[tuple[Watch, Seen]]:
     seen: Seen = []
     home = threading.get_ident()
 
-    def on_seen(name: str, generation: int | None) -> None:
+    def on_seen(name: str, generation: Hashable) -> None:
         assert threading.get_ident() == home
         seen.append((name, generation))
 
     watch = Watch(
         lambda: kopf.ConnectionInfo(server=api.url),
         namespace=NAMESPACE,
-        seen=on_seen,
+        seen={POOLS: on_seen},
         request_timeout=5.0,
     )
     async with owned(watch.run()):
@@ -57,6 +59,33 @@ async def test_pools_are_seen_when_they_come_and_change() -> None:
         assert {verb for verb, _, _ in api.requests} == {"list", "watch"}
         for pool in api.pools.values():
             assert not {"finalizers", "annotations"} & set(pool["metadata"])
+
+
+async def test_kopf_leaves_the_finalizers_of_apps_alone() -> None:
+    """It would take one of its own away, as it holds nothing back."""
+    seen: Seen = []
+    async with serving(FakeApi()) as api:
+        api.declared.config_map(b"")
+        app = api.declared.make()
+        app["metadata"]["finalizers"] = [FINALIZER]
+        watch = Watch(
+            lambda: kopf.ConnectionInfo(server=api.url),
+            namespace=NAMESPACE,
+            seen={APPS: lambda name, revision: seen.append((name, revision))},
+            request_timeout=5.0,
+        )
+        async with owned(watch.run()):
+            await eventually(lambda: len(seen) == 1, within=10)
+            api.declared.change(enabled=False)
+            await eventually(lambda: len(seen) == 2, within=10)
+            api.declared.delete()
+            await eventually(lambda: len(seen) == 3, within=10)
+            uids = {revision[0] for _, revision in seen}  # type: ignore[index]
+            assert len(uids) == 1
+
+        assert {verb for verb, _, _ in api.requests} == {"list", "watch"}
+        assert api.refused == []
+        assert api.declared.objects["echo"]["metadata"]["finalizers"] == [FINALIZER]
 
 
 async def test_bookmarks_prove_that_the_watch_lives() -> None:
@@ -105,7 +134,7 @@ async def test_the_end_of_kopf_is_the_end_of_the_watch(
     watch = Watch(
         lambda: kopf.ConnectionInfo(server="http://127.0.0.1:9"),
         namespace=NAMESPACE,
-        seen=lambda *_: None,
+        seen={POOLS: lambda *_: None},
         request_timeout=1.0,
     )
     with pytest.raises(type(error) if error is not None else RuntimeError):
@@ -116,7 +145,8 @@ def test_how_kopf_is_set() -> None:
     """Nothing of kopf's own name on objects, one namespace, no scanning."""
     settings = kopf_settings(30.0)
 
-    assert settings.persistence.finalizer == FINALIZER == "hubbub.dev/operator"
+    assert settings.persistence.finalizer == "hubbub.dev/kopf"
+    assert FINALIZER == "hubbub.dev/operator"
     progress, last_seen = (
         settings.persistence.progress_storage,
         settings.persistence.diffbase_storage,

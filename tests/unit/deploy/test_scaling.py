@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from prometheus_client import CollectorRegistry
 
 from services.ddp_streamer.metrics import StreamerMetrics
-from services.operator.rights import RIGHTS
+from services.operator.rights import RELEASE_RIGHTS, RIGHTS, Right
 from tests.unit.deploy.chart import CHART, ROOT, Installation, from_values, needs_helm, rendered
 
 HA = CHART / "ci" / "ha-values.yaml"
@@ -125,9 +125,12 @@ def test_definitions_stay_when_the_release_goes() -> None:
 
 @needs_helm
 @pytest.mark.parametrize("managed", [False, True])
-def test_the_role_has_the_rights_that_the_operator_uses(managed: bool) -> None:
+@pytest.mark.parametrize("apps", [False, True])
+def test_the_role_has_the_rights_that_the_operator_uses(managed: bool, apps: bool) -> None:
     manifests = rendered(
-        "--set", f"operator.enabled=true,operator.managedScaling={str(managed).lower()}"
+        "--set",
+        f"operator.enabled=true,operator.managedScaling={str(managed).lower()},"
+        f"operator.apps.enabled={str(apps).lower()},operator.apps.secrets={{keys}}",
     )
     installation = Installation("operator", tuple(manifests), {})
     given = {
@@ -140,7 +143,7 @@ def test_the_role_has_the_rights_that_the_operator_uses(managed: bool) -> None:
     used = {
         (right.group, right.resource, verb)
         for right in RIGHTS
-        if managed or right.needed == "always"
+        if {"always": True, "managed": managed, "apps": apps}[right.needed]
         for verb in right.verbs
     }
 
@@ -149,6 +152,59 @@ def test_the_role_has_the_rights_that_the_operator_uses(managed: bool) -> None:
     [subject] = installation.named("RoleBinding", "hubbub-operator")["subjects"]
     account = installation.named("Deployment", "hubbub-operator")["spec"]["template"]["spec"]
     assert (subject["name"], subject["namespace"]) == (account["serviceAccountName"], "chat")
+
+
+@needs_helm
+def test_the_operator_reads_what_it_was_told_that_it_may() -> None:
+    """Every ConfigMap, no Secret; or those that are named."""
+
+    def readable(*arguments: str) -> dict[str, Any]:
+        manifests = rendered("--set", "operator.enabled=true", *arguments)
+        role = Installation("apps", tuple(manifests), {}).named("Role", "hubbub-operator")
+        return {
+            resource: rule.get("resourceNames")
+            for rule in role["rules"]
+            for resource in rule["resources"]
+            if resource in ("configmaps", "secrets")
+        }
+
+    assert readable() == {"configmaps": None}
+    chosen = "operator.apps.configMaps={packages},operator.apps.secrets={keys,more}"
+    assert readable("--set", chosen) == {"configmaps": ["packages"], "secrets": ["keys", "more"]}
+
+
+@needs_helm
+def test_apps_go_before_the_release_does() -> None:
+    """By a Job that runs first, with rights of its own, which are there until it has run."""
+    installation = from_values(HA)
+    job = installation.named("Job", "hubbub-operator-release")
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    role = installation.named("Role", "hubbub-operator-release")
+    given = {
+        Right(rule["apiGroups"][0], rule["resources"][0], tuple(rule["verbs"]))
+        for rule in role["rules"]
+    }
+
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
+    assert container["args"] == ["operator", "release", "--within", "90"]
+    assert job["spec"]["activeDeadlineSeconds"] > 90
+    assert given == set(RELEASE_RIGHTS)
+    assert "annotations" not in role["metadata"]
+    off = rendered("--set", "operator.enabled=true,operator.apps.enabled=false")
+    assert not [one for one in off if one["metadata"]["name"] == "hubbub-operator-release"]
+
+
+@needs_helm
+def test_what_the_apps_engine_is_told() -> None:
+    manifests = rendered(
+        "--set", "apps-engine.require={network,files},apps-engine.allowedNetworks={10.1.0.0/16}"
+    )
+    engine = Installation("engine", tuple(manifests), {}).named("Deployment", "hubbub-apps-engine")
+    [container] = engine["spec"]["template"]["spec"]["containers"]
+    told = {one["name"]: one["value"] for one in container["env"]}
+
+    assert told["HUBBUB_APPS_REQUIRE"] == "network,files"
+    assert told["HUBBUB_APPS_ALLOWED_NETWORKS"] == '["10.1.0.0/16"]'
 
 
 def _definition(file: Path) -> dict[str, Any]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from hubbub.tasks import owned
-from services.operator import pools as module
 from services.operator.kubernetes import ApiError
 from services.operator.metrics import OperatorMetrics
-from services.operator.pools import Pools
+from services.operator.pools import NotYet, Pools
 from tests.waiting import eventually
 
 
@@ -36,11 +36,11 @@ class Work:
 
 @asynccontextmanager
 async def running(
-    work: Work, *, interval: float = 60.0
+    work: Work, *, interval: float = 60.0, **more: Any
 ) -> AsyncIterator[tuple[Pools, CollectorRegistry]]:
     """Pools that are looked after."""
     registry = CollectorRegistry()
-    pools = Pools(work, interval=interval, metrics=OperatorMetrics(registry))
+    pools = Pools(work, interval=interval, metrics=OperatorMetrics(registry), **more)
     async with owned(pools.run()):
         yield pools, registry
 
@@ -101,12 +101,37 @@ async def test_a_pass_that_fails_does_not_end_the_care(error: Exception) -> None
         await eventually(lambda: outcomes(registry, "error") > 2 and outcomes(registry, "ok") > 2)
 
 
-async def test_a_pass_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_lacking_is_looked_for_sooner() -> None:
+    """The next pass comes after `retry`, not after `interval`; such a pass is no failure."""
+    work = Work()
+
+    def lacks(name: str) -> None:
+        if len(work.passes) < 3:
+            raise NotYet(name)
+
+    work.before = lacks
+    async with running(work, retry=0.01) as (pools, registry):
+        pools.seen("a", ("uid", 1))
+        await eventually(lambda: outcomes(registry, "ok") == 1)
+        assert outcomes(registry, "waiting") == 2
+        assert outcomes(registry, "error") == 0
+
+
+async def test_an_object_that_was_made_anew_is_another_one() -> None:
+    """Although its generation is 1 again."""
+    work = Work()
+    async with running(work) as (pools, _):
+        pools.seen("a", ("first", 1))
+        await eventually(lambda: len(work.passes) == 1)
+        pools.seen("a", ("second", 1))
+        await eventually(lambda: len(work.passes) == 2)
+
+
+async def test_a_pass_that_hangs_is_ended() -> None:
     """The next one may find what it needs."""
-    monkeypatch.setattr(module, "PASS_TIMEOUT", 0.02)
     work = Work()
     work.stuck.clear()
-    async with running(work, interval=0.01) as (pools, registry):
+    async with running(work, interval=0.01, timeout=0.02) as (pools, registry):
         pools.seen("a", 1)
         await eventually(lambda: outcomes(registry, "timeout") > 0)
         work.stuck.set()

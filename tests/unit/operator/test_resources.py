@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from services.operator.declared import APPS
 from services.operator.domain.conditions import Type
 from services.operator.domain.costs import ANNOTATION
 from services.operator.resources import (
@@ -172,8 +173,7 @@ def test_the_crd_is_of_the_kind_that_is_watched() -> None:
     assert CRD["metadata"]["name"] == f"{POOLS}.{GROUP}"
     assert (CRD["spec"]["group"], version["name"]) == (GROUP, VERSION)
     assert {right.resource for right in RIGHTS if right.group == GROUP} == {
-        POOLS,
-        f"{POOLS}/status",
+        f"{plural}{part}" for plural in (POOLS, APPS) for part in ("", "/status")
     }
     assert version["subresources"]["scale"] == {
         "specReplicasPath": ".spec.replicas",
@@ -245,7 +245,8 @@ def test_conditions_are_those_that_kubernetes_knows() -> None:
 
     assert set(items["required"]) == set("type status reason message lastTransitionTime".split())
     assert set(Type.__args__) == set(  # type: ignore[attr-defined]
-        "Ready Progressing Draining Balanced DeletionCostConflict".split()
+        "Ready Progressing Draining Balanced DeletionCostConflict"
+        " Installed Enabled PermissionsGranted Healthy".split()
     )
 
 

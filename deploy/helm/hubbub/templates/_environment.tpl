@@ -46,6 +46,11 @@
 {{- $_ := set $env "HUBBUB_GATEWAY_RATE_LIMIT" .values.rateLimit -}}
 {{- $_ := set $env "HUBBUB_GATEWAY_DRAIN_DELAY" .values.drain.delaySeconds -}}
 {{- $_ := set $env "HUBBUB_HTTP_FORWARDED_COUNT" (include "hubbub.forwardedCount" $root) -}}
+{{- else if eq .name "apps-engine" -}}
+{{- with .values.require }}{{ $_ := set $env "HUBBUB_APPS_REQUIRE" (join "," .) }}{{ end -}}
+{{- with .values.allowedNetworks }}{{ $_ := set $env "HUBBUB_APPS_ALLOWED_NETWORKS" (toJson .) }}{{ end -}}
+{{- else if eq .name "operator" -}}
+{{- $_ := set $env "HUBBUB_OPERATOR_APPS" .values.apps.enabled -}}
 {{- else if eq .name "stream-hub" -}}
 {{- $_ := set $env "HUBBUB_STREAM_HUB_LOG_REPLICAS" (include "hubbub.streamReplicas" $root) -}}
 {{- else if and (eq .name "account") (or $values.admin.existingSecret $values.admin.password) -}}

@@ -52,6 +52,7 @@ from hubbub.contracts.explain import HubRecall, StreamerRecall
 from hubbub.contracts.messaging import Messaging
 from hubbub.contracts.pictures import Pictures
 from hubbub.contracts.presence import INSTANCES_BUCKET, Presence, PresenceWanted
+from hubbub.contracts.provisioning import Provisioning
 from hubbub.contracts.push import Push
 from hubbub.contracts.streamers import (
     SESSIONS_BUCKET,
@@ -135,7 +136,7 @@ COMPONENTS: Mapping[str, Component] = MappingProxyType(
             keeps=(Audited,),
         ),
         "apps-engine": Component(
-            serves=(Apps,),
+            serves=(Apps, Provisioning),
             calls=(Account, Authorization, Messaging),
             tells=(AppsChanged, Audited),
             hears=(MembershipChanged,),
@@ -202,7 +203,9 @@ COMPONENTS: Mapping[str, Component] = MappingProxyType(
             keeps=(UserIdentityChanged,),
             publishes=(f"{EPHEMERAL_SUBJECTS}user.*",),
         ),
-        "operator": Component(calls_one=(StreamerControl,), hears=(StreamerReported,)),
+        "operator": Component(
+            calls=(Provisioning,), calls_one=(StreamerControl,), hears=(StreamerReported,)
+        ),
         "presence": Component(
             serves=(Presence,),
             calls=(Authorization,),

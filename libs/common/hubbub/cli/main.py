@@ -38,6 +38,7 @@ COMMANDS = {
     "selftest": ("selftest", "send a message through a running Hubbub"),
     "nats-keys": ("nats_keys", "make the keys with which services sign in to NATS"),
     "mongo-users": ("mongo_users", "make a user of MongoDB for each service"),
+    "operator": ("operator", "help the operator of a Kubernetes cluster"),
     "replica-set": ("replica_set", "make a lone mongod a replica set of one"),
 }
 
