@@ -5,6 +5,7 @@ It owns `rocketchat_apps`, `hubbub_app_packages`, `hubbub_app_store`, `hubbub_ap
 
 * `service`       the contract's actions and the process
 * `keeper`        what administrators do with apps; `lives` is those that are meant to run
+* `provisioning`  the same for apps that are declared in a cluster
 * `supervisor`    keeps one app running; `processes` is one process of it, `confinement` its walls
 * `packages`      opens what was uploaded, believing nothing of it
 * `bridge`        what an app may do here, as a user of its own
