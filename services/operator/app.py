@@ -56,6 +56,8 @@ class _Pass:
     """The engine refused exactly this."""
     tried: bool = False
     """The app was enabled in this pass."""
+    unset: bool = False
+    """The settings are not known: those that the app has stay."""
 
     @property
     def wanted(self) -> Wanted:
@@ -151,6 +153,7 @@ class AppKeeper:
             now.settings = spec.settings | settings_of(secret)
             now.revisions.append(secret.revision)
         except NoPackage as error:
+            now.unset = True
             now.problem = Problem("SettingsNotFound", str(error))
 
     async def _package(self, app: HubbubApp) -> Package:
@@ -180,12 +183,11 @@ class AppKeeper:
 
     async def _act(self, now: _Pass) -> None:
         """Bring the engine's app closer to what is wanted, step by step."""
-        lacks_settings = now.problem is not None and now.problem.kind == "SettingsNotFound"
         if now.refused_before:
             now.refused = True
             now.problem = now.problem or _as_before(now.app.status)
         for _ in range(_STEPS):
-            step = rules.next_step(now.wanted, now.found, refused=now.refused or lacks_settings)
+            step = rules.next_step(now.wanted, now.found, refused=now.refused or now.unset)
             if step is None:
                 break
             try:
@@ -197,8 +199,12 @@ class AppKeeper:
                 now.refused, now.problem = True, refusal
                 continue
             now.problem = rules.standing(now.wanted, now.found) or _still(now)
+        await self._configure(now)
+
+    async def _configure(self, now: _Pass) -> None:
+        """Give the app its settings, where it is ours and they are known and were not refused."""
         ours = now.found is not None and now.found.owner == now.app.owner
-        if ours and not now.refused and not lacks_settings:
+        if ours and not now.refused and not now.unset:
             now.found = await self._engine.configure(
                 now.app.owner, now.app.spec.app_id, now.settings
             )
@@ -207,6 +213,7 @@ class AppKeeper:
         app, spec = now.app, now.app.spec
         if step == "enable":
             now.tried = True
+            await self._configure(now)  # it should not run with others first
             now.found = await self._engine.switch(app.owner, spec.app_id, on=True)
         elif step == "disable":
             now.found = await self._engine.switch(app.owner, spec.app_id, on=False)

@@ -5,7 +5,8 @@
 
 They make one namespace (`hubbub-test-…`), install one release into it, and remove both; nothing
 else is touched, but for the definitions of `StreamerPool` and `HubbubApp` when the cluster has
-none. `kubectl` and `helm` have to be on the PATH. About ten minutes on two cores. What can be said from outside:
+none. `kubectl` and `helm` have to be on the PATH. About twelve minutes on two cores. What can be
+said from outside:
 
     HUBBUB_CLUSTER_IMAGE           what is installed (hubbub:dev)
     HUBBUB_CLUSTER_NEXT_IMAGE      what is upgraded to (hubbub:next); a `docker tag` of the same

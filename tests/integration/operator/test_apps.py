@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import kopf
 import pytest
@@ -293,6 +293,21 @@ async def test_what_is_missing_is_waited_for(world: World) -> None:
     assert world.apps.status()["phase"] == "Enabled"
 
 
+async def test_without_the_secret_the_settings_stay(world: World) -> None:
+    """Whatever else is wrong: those of the object alone would be too few."""
+    world.apps.config_map(package("1.0.0", "command"))
+    world.apps.secret("keys", key="x")
+    world.apps.make(permissions=["command"], settingsSecretRef={"name": "keys"})
+    await world.look()
+    del world.apps.holders["secrets"]["keys"]
+    for permissions, state in (([], AppStatus.DISABLED), (["command"], AppStatus.ENABLED)):
+        world.apps.change(permissions=permissions, settings={"word": "a"})
+        with suppress(NotYet):
+            await world.look()
+        assert world.state() is state
+        assert world.engine.apps["echo"].settings == {"key": "x"}
+
+
 async def test_a_source_that_went_leaves_the_app(world: World) -> None:
     world.apps.make()
     await world.look()
@@ -320,7 +335,7 @@ async def test_an_app_that_broke_down_stays_down_until_the_object_changes(world:
     world.engine.broken = True
     world.apps.change(settings={"word": "a"})
     await world.look()
-    assert world.engine.calls == ["install", "enable", "configure"]
+    assert world.engine.calls == ["install", "configure", "enable"]
 
     world.engine.broken = False
     world.apps.change(settings={"word": "b"})
