@@ -118,15 +118,17 @@ class Deliveries:
         """Ask the others now and then what they want, until cancelled."""
         while True:
             heed_cancellation()
+            answered = True
             for other in self._others:
                 try:
                     names = frozenset(await other.wanted())
                 except HubbubError:
+                    answered = False
                     continue  # what they wanted before is as good a guess as any
                 if names != other.names:
                     other.names = names
                     changed()
-            if not self._asked:
+            if answered and not self._asked:
                 self._asked = True
                 changed()
             await self.clock.sleep(_LOOK)
