@@ -34,7 +34,7 @@ _RESTARTING: Final = 65.0  # seconds for which an event waits for an app that is
 _RETRY: Final = 1.0  # seconds
 _MOMENT: Final = 0.02  # seconds
 _CATCHING_UP: Final = 30.0  # seconds that others wait for one app, until it has caught up
-_MOVING: Final = 1.0  # seconds in which it is done with an event meanwhile
+_MOVING: Final = 5.0  # seconds in which it is done with an event meanwhile
 _SETTLED: Final = 30.0  # seconds after which nobody waits for apps that do not start
 _LOOK: Final = 2.0  # seconds between two looks at what others want
 
