@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.cluster.declared import let_go
 from tests.cluster.door import front_door
 from tests.cluster.kubernetes import Namespace, api_proxy, run
 from tests.cluster.load import Doors, register
@@ -57,6 +58,7 @@ def namespace(target: Target) -> Iterator[Namespace]:
             yield Namespace(name, api)
         finally:
             if not target.keep:
+                asyncio.run(let_go(Namespace(name, api)))
                 asyncio.run(run("kubectl", "delete", "namespace", name, within=180))
 
 

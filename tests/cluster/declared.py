@@ -6,12 +6,13 @@ import asyncio
 import base64
 import json
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hubbub.apps.packing import pack
-from tests.cluster.kubernetes import Document, Namespace
+from tests.cluster.kubernetes import CommandFailed, Document, Namespace
 from tests.cluster.target import ROOT
 from tests.waiting import eventually
 
@@ -113,3 +114,16 @@ class Declared:
             file = Path(folder) / "object.json"
             file.write_text(json.dumps(document))
             await self.namespace.kubectl("apply", "-f", str(file))
+
+
+async def let_go(namespace: Namespace) -> None:
+    """After tests that failed: no app waits for an operator that goes with the namespace."""
+    for app in await namespace.items(GROUP, KIND):
+        name = app["metadata"]["name"]
+        await namespace.kubectl("delete", "happ", name, "--wait=false", "--ignore-not-found")
+        if await namespace.object(GROUP, KIND, name) is not None:
+            with suppress(CommandFailed):  # the operator was quicker
+                await namespace.kubectl(
+                    *("patch", "happ", name, "--type=merge"),
+                    *("-p", json.dumps({"metadata": {"finalizers": []}})),
+                )

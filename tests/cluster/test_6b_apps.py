@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.conformance.rest import Rest, User
 from tests.waiting import eventually
 
 ANSWERS_WITHIN = 60.0  # seconds
+LOOK_EVERY = 1.0  # seconds
 EMPTY = "You have no reminders."
 
 
@@ -119,6 +121,7 @@ async def test_it_is_disabled_and_enabled_by_a_patch(
     assert answer.status == 200
 
     async def runs_again() -> bool:
+        await asyncio.sleep(LOOK_EVERY)
         return await _status(rest, admin) == "manually_enabled"
 
     await eventually(runs_again, within=120.0, what="the operator has put it back")
@@ -191,6 +194,7 @@ async def _answers(rest: Rest, user: User, socket: Ddp) -> None:
     room = await _room(rest, user)
 
     async def asked() -> bool:
+        await asyncio.sleep(LOOK_EVERY)
         body = {"command": "remind", "params": "list", "roomId": room}
         answer = await rest.ask("POST", "/api/v1/commands.run", user=user, body=body)
         return answer.status == 200
@@ -208,6 +212,7 @@ async def _whispered(socket: Ddp, user: User, text: str, *, after: int = 0) -> N
 
 
 async def _status(rest: Rest, admin: User) -> str:
+    """What administrators see of the app; empty while a busy machine gives no answer."""
     answer = await rest.ask("GET", f"/api/apps/{APP}", user=admin)
-    status: str = answer.body["app"]["status"]
+    status: str = answer.body.get("app", {}).get("status", "")
     return status
