@@ -36,6 +36,7 @@ from services.stream_hub.metrics import HubMetrics
 from services.stream_hub.publisher import LogChanged, Publisher
 from services.stream_hub.reach import Reach
 from services.stream_hub.recent import RecentEvents
+from services.stream_hub.repeats import Repeats
 from services.stream_hub.settings import StreamHubSettings
 from services.stream_hub.store import StoreError
 from services.stream_hub.takeover import Beginning
@@ -354,6 +355,7 @@ class Leader:
     # --- working
 
     async def _work(self, term: Term, publisher: Publisher, feed: Feed) -> NoReturn:
+        repeats = Repeats()
         while True:
             heed_cancellation()
             items = await feed.take(_BATCH)
@@ -363,15 +365,19 @@ class Leader:
                 committed = changes[-1].committed
                 self._metrics.lag.read(self._clock.time() - committed / 1000)
                 await self._insist(term, partial(self._knowledge.prepare, changes))
-            await self._publish(term, publisher, items)
+            await self._publish(term, publisher, items, repeats)
 
-    async def _publish(self, term: Term, publisher: Publisher, items: list[Read]) -> None:
+    async def _publish(
+        self, term: Term, publisher: Publisher, items: list[Read], repeats: Repeats
+    ) -> None:
         decisions: list[Decision | None] = []
         told: dict[Event, int | None] = {}  # → when the change was committed
         for index, item in enumerate(items):
             decision = None
             if item.change is not None and not item.gap:
                 decision = self._decide(item.change)
+                if decision is not None:
+                    decision = repeats.without(item.change, decision)
                 if decision is None:
                     items[index] = item._replace(gap="poison")
                 elif decision.skipped is not None:

@@ -59,6 +59,20 @@ class _History:
         change = Change(place.token, "insert", "rocketchat_message", document["_id"], document)
         self.waiting.put_nowait(Read(place, change))
 
+    def edit(self, number: int, text: str) -> None:
+        """The one message that is always edited."""
+        document = {"_id": "edited", "rid": "r1", "msg": text, "u": {"_id": "u1"}}
+        place = position(number)
+        change = Change(
+            place.token,
+            "update",
+            "rocketchat_message",
+            document["_id"],
+            document,
+            changed=("msg", "editedAt"),
+        )
+        self.waiting.put_nowait(Read(place, change))
+
 
 class _Facts:
     """A database that knows one room."""
@@ -139,6 +153,20 @@ async def test_changes_become_events_behind_the_marker() -> None:
     stage.history.tell(2)
     await eventually(lambda: len(stage.ids()) == 2)
     assert stage.log.entries[0].marker is not None
+    stage.stopping.set()
+    await leading
+
+
+async def test_two_edits_that_are_read_together_are_one_event() -> None:
+    """Each of them shows the message as the second one left it."""
+    stage = _Stage()
+    leading = asyncio.ensure_future(stage.lead())
+    stage.history.edit(1, "now")
+    stage.history.edit(2, "now")
+    stage.history.tell(3)
+    await eventually(lambda: len(stage.ids()) == 2)
+    assert [one.partition(":")[0] for one in stage.ids()] == [position(1).token, position(3).token]
+    assert stage.metrics.skipped.labels("repeated")._value.get() == 1
     stage.stopping.set()
     await leading
 
