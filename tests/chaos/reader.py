@@ -217,22 +217,23 @@ class Reader:
         # It may have ended since then, before this task came to its turn.
 
     async def _catch_up(self, wire: Wire, place: Place) -> None:
-        """Ask what was missed until there is nothing new."""
-        while True:
-            known, since, asked = set(place.shown), place.latest, time.monotonic()
+        """Ask what was missed until an answer shows nothing that has not come by itself as well:
+        answers have a limit, and what came since `ready` is asked for for nothing."""
+        news = True
+        while news:
+            since, asked = place.latest, time.monotonic()
 
             def note(message: Document, since: int = since, asked: float = asked) -> None:
+                nonlocal news
                 missed = tuple(_shown(document) for document in message.get("result") or ())
                 self._note(CatchUp, room=place.room, since=since, asked=asked, messages=missed)
+                news = any(shown.id not in place.shown for shown in missed)
                 for shown in missed:
                     self._show(place, shown)
                     place.latest = max(place.latest, shown.ts)
 
-            date = {"$date": since}
-            missed = await wire.call("loadMissedMessages", place.room, date, note=note)
-            if {document["_id"] for document in missed or ()} <= known:
-                place.caught_up, place.latest = True, max(place.latest, place.newest)
-                return
+            await wire.call("loadMissedMessages", place.room, {"$date": since}, note=note)
+        place.caught_up, place.latest = True, max(place.latest, place.newest)
 
     # --- what comes by itself ---
 
